@@ -8,8 +8,7 @@ import subprocess
 
 import pytest
 
-from services.modapi.dialect.dead import RAW_BYTES
-from services.relay.protocol.records import DeadEvent
+from services.relay.protocol.records import DEAD_EVENT_BYTES, DeadEvent
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
@@ -20,7 +19,7 @@ from tests.cli.conftest import Relay
 async def one_has_dead_letters(store: Store) -> None:
     whole, cut = b'{"type":"no-such-event"}', b'{"type":"log","msg":"' + b"x" * 20_000
     slots = [
-        PostedEvent(digest(raw), DeadEvent("unknown-type", "a detail", raw[:RAW_BYTES]))
+        PostedEvent(digest(raw), DeadEvent("unknown-type", "a detail", raw[:DEAD_EVENT_BYTES]))
         for raw in (whole, cut)
     ]
     await EventStream(store, "one").append(EventBatch(slots))

@@ -8,13 +8,13 @@ from typing import Any
 import orjson
 
 from services.modapi.dialect.bodies import UnreadableBody, bounded, read_batch, read_object
-from services.modapi.dialect.dead import RAW_BYTES, Reason
+from services.modapi.dialect.dead import Reason
 from services.modapi.dialect.events import map_event
 from services.modapi.dialect.flatten import FLATTENERS, ID_BYTES, flatten
 from services.modapi.dialect.results import map_result
 from services.modapi.dialect.roster import Roster
 from services.relay.protocol.limits import Limits
-from services.relay.protocol.records import DeadEvent
+from services.relay.protocol.records import DEAD_EVENT_BYTES, DeadEvent
 from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.generations import Generation, read_args, read_operations
 from services.uplink.takaro.answer_rules import answer_fault, is_error
@@ -49,7 +49,7 @@ def reading(body: bytes) -> list[dict[str, Any]]:
     for letter in batch.events:
         if type(letter) is not dict:
             assert isinstance(letter, DeadEvent)
-            assert letter.reason in set(Reason) and len(letter.raw) <= RAW_BYTES
+            assert letter.reason in set(Reason) and len(letter.raw) <= DEAD_EVENT_BYTES
     known = strictly_read(body)
     if known is not None:
         assert not batch.repaired
@@ -64,7 +64,7 @@ def events(body: bytes) -> None:
         fit = bounded(raw, orjson.dumps(raw), LIMITS)
         fate = fit if isinstance(fit, DeadEvent) else map_event(fit, roster, NOW)
         if isinstance(fate, DeadEvent):
-            assert fate.reason in set(Reason) and len(fate.raw) <= RAW_BYTES
+            assert fate.reason in set(Reason) and len(fate.raw) <= DEAD_EVENT_BYTES
             continue
         sent = strict(game_event(fate))
         assert event_error(sent["payload"]) is None

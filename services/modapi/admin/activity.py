@@ -16,7 +16,7 @@ from services.modapi.admin.streams import (
     entry_message,
     wanted,
 )
-from services.modapi.admin.views import command_of, event_of, players_of, utc
+from services.modapi.admin.views import players_of
 from services.modapi.fleet.recent_activity import MOST_WATCHED
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.watched_activity import READ, kind_of
@@ -67,7 +67,7 @@ async def list_events(
     if wanted(request):
         return await _stream(context, row, {"event"}, limit, request, last_event_id)
     entries = await _entries(context, row, "event", limit)
-    return models.EventList(events=[event_of(entry) for entry in entries])
+    return models.EventList(events=list(map(models.ServerEvent.model_validate, entries)))
 
 
 @router.get("/commands", response_model=models.CommandList, responses=described(EXAMPLE, "the last ones"))
@@ -89,7 +89,7 @@ async def list_commands(
         kinds = {"command", READ} if reads else {"command"}
         return await _stream(context, row, kinds, limit, request, last_event_id)
     entries = await _entries(context, row, "command", limit)
-    return models.CommandList(commands=[command_of(entry) for entry in entries])
+    return models.CommandList(commands=list(map(models.ServerCommand.model_validate, entries)))
 
 
 @router.post("/messages")
@@ -103,25 +103,21 @@ async def send_message(slug: str, message: models.NewMessage, context: Context) 
         raise
     except StoreError as error:
         raise ApiError(ErrorCode.OUTCOME_UNKNOWN, f"{error}; {OUTCOME_UNKNOWN}") from error
-    return command_of(sent)
+    return models.ServerCommand.model_validate(sent)
 
 
 @router.get("/minutes")
 async def list_minutes(row: Row, context: Context) -> models.MinuteList:
     """Show the last hour, minute by minute."""
     minutes = await read_minutes(context.store, row.slug, row.facts.now_ms)
-    return models.MinuteList(
-        minutes=[models.MinuteCounts(at=utc(one.minute * 60_000), **one._asdict()) for one in minutes]
-    )
+    return models.MinuteList(minutes=list(map(models.MinuteCounts.model_validate, minutes)))
 
 
 @router.get("/half-hours")
 async def list_half_hours(row: Row, context: Context) -> models.HalfHourList:
     """Show the last 24 hours: the bar of the page."""
     half_hours = await read_half_hours(context.store, row.slug, row.facts.now_ms, row.there_ms)
-    return models.HalfHourList(
-        half_hours=[models.HalfHourCounts(at=utc(one.begun_ms), **one._asdict()) for one in half_hours]
-    )
+    return models.HalfHourList(half_hours=list(map(models.HalfHourCounts.model_validate, half_hours)))
 
 
 async def _entries(context: AdminContext, row: ServerRow, kind: str, limit: int) -> list[ActivityEntry]:

@@ -1,11 +1,10 @@
 """What the calls about the life of a server take and give."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from services.modapi.admin.models import Body
+from services.modapi.admin.models import Body, Moment, Shown
 from services.relay.instances.history import LinkUptime
 from services.relay.instances.messages import MAX_MESSAGE_CHARS
 from services.relay.service.settings_values import NotBlank
@@ -48,10 +47,10 @@ class FleetPlayers(BaseModel):
     next_cursor: str | None = Field(description="gives the next page; null: this is the last one")
 
 
-class MinuteCounts(BaseModel):
+class MinuteCounts(Shown):
     """One minute. The latencies run from the acceptance of an event to Takaro's receipt."""
 
-    at: datetime = Field(description="when it began")
+    at: Moment = Field(validation_alias="begun_ms", description="when it began")
     accepted: int = Field(description="events that the mod sent")
     events: int = Field(description="events that Takaro has taken")
     commands: int = Field(description="commands that change the game and have ended")
@@ -65,10 +64,10 @@ class MinuteList(BaseModel):
     minutes: list[MinuteCounts]
 
 
-class HalfHourCounts(BaseModel):
+class HalfHourCounts(Shown):
     """Half an hour."""
 
-    at: datetime = Field(description="when it began")
+    at: Moment = Field(validation_alias="begun_ms", description="when it began")
     accepted: int = Field(description="events that the mod sent")
     linked_s: int = Field(description="seconds for which the link to Takaro was ready; up to a minute late")
     link: LinkUptime = Field(description="`unknown`: the server was not there yet, or nobody knows")
@@ -80,12 +79,12 @@ class HalfHourList(BaseModel):
     half_hours: list[HalfHourCounts]
 
 
-class ServerEvent(BaseModel):
+class ServerEvent(Shown):
     """An event of the game and what became of it. Players wrote the text in it."""
 
     id: str = Field(description="the same in every list and stream; an event gets another one when it ends")
-    at: datetime = Field(description="when it was accepted, or ended")
-    type: str = Field(examples=["chat-message"])
+    at: Moment = Field(validation_alias="at_ms", description="when it was accepted, or ended")
+    type: str = Field(validation_alias="what", examples=["chat-message"])
     state: str = Field(description="`delivered`, `waiting`, `dead`, `expired` or `refused`")
     detail: str = Field(description="why it was refused")
     took_ms: int = Field(description="from its acceptance to Takaro's receipt")
@@ -98,16 +97,16 @@ class EventList(BaseModel):
     events: list[ServerEvent]
 
 
-class ServerCommand(BaseModel):
+class ServerCommand(Shown):
     """A command that changes the game, and what became of it."""
 
     id: str = Field(description='the same in every list and stream; "" in the answer to `send_message`')
-    at: datetime = Field(description="when it ended")
-    action: str = Field(examples=["sendMessage"])
+    at: Moment = Field(validation_alias="at_ms", description="when it ended")
+    action: str = Field(validation_alias="what", examples=["sendMessage"])
     state: str = Field(description="`answered`, `refused` by the mod, or why there was no answer")
     detail: str = Field(description="what the mod said when it refused")
     took_ms: int
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] = Field(validation_alias="data")
 
 
 class CommandList(BaseModel):

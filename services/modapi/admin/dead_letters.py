@@ -6,23 +6,21 @@ A dead letter that is tried again is repaired and mapped as a new event, and app
 import time
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
 from enum import StrEnum, unique
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from services.modapi.admin.context import AdminContext, Context, Row
+from services.modapi.admin.models import Moment, Shown
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.repeats import OnceRoute
-from services.modapi.admin.views import utc
-from services.modapi.dialect.dead import RAW_BYTES
 from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
-from services.relay.instances.dead_letters import DeadLetter, DeadLetters
+from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.state import InstanceState
-from services.relay.store.event_stream import MAX_DEAD_EVENTS, REFUSED_BY_TAKARO, EventStream
+from services.relay.store.event_stream import MAX_DEAD_EVENTS, EventStream
 
 RETRY = "repeat"
 """The sender of retried dead letters: not the mod, so that they are no repeats of its batches."""
@@ -31,14 +29,16 @@ _ID = r"^[0-9]{1,15}-[0-9]{1,10}$"
 DeadLetterId = Annotated[str, Path(pattern=_ID, examples=["1796020893123-0"])]
 
 
-class DeadLetterInfo(BaseModel):
+class DeadLetterInfo(Shown):
     """An event that cannot be delivered. Players may have written the text in it."""
 
     id: str
-    at: datetime
+    at: Moment = Field(validation_alias="at_ms")
     reason: str
     detail: str
-    raw: str = Field(description="what the mod sent, shortened")
+    raw: Annotated[str, BeforeValidator(lambda raw: raw.decode(errors="replace"))] = Field(
+        description="what the mod sent, shortened"
+    )
     no_retry: str | None = Field(description="why it cannot be tried again; null: it can")
 
 
@@ -105,7 +105,7 @@ async def list_dead_letters(
     """List the events that cannot be delivered."""
     found = await letters.newest(limit + 1, before or "")
     return DeadLetterList(
-        dead_letters=[_info(letter) for letter in found[:limit]],
+        dead_letters=list(map(DeadLetterInfo.model_validate, found[:limit])),
         next_cursor=found[limit - 1].id if len(found) > limit else None,
     )
 
@@ -138,7 +138,7 @@ async def get_dead_letter(slug: str, id: DeadLetterId, letters: Letters) -> Dead
     letter = await letters.get(id)
     if letter is None:
         raise _not_found(id)
-    return _info(letter)
+    return DeadLetterInfo.model_validate(letter)
 
 
 @router.delete("/{id}", status_code=204)
@@ -163,7 +163,7 @@ async def _retry_one(letters: DeadLetters, intake: EventIntake, id: str) -> Retr
     letter = await letters.get(id)
     if letter is None:
         return None
-    if why_no_retry(letter):
+    if letter.no_retry:
         return RetryOutcome.NOT_POSSIBLE
     taken = await intake.take(letter.raw, time.monotonic())
     if not taken.token:
@@ -174,28 +174,6 @@ async def _retry_one(letters: DeadLetters, intake: EventIntake, id: str) -> Retr
     intake.stream.notes.answered(taken.token)  # not before: until it is deleted, a second call is a repeat
     await intake.stream.notes.write()  # a note that waits could overwrite that of a later retry
     return RetryOutcome.DEAD_AGAIN if taken.dead else RetryOutcome.TAKEN
-
-
-def why_no_retry(letter: DeadLetter) -> str:
-    """Why a dead letter cannot be retried, or ""."""
-    if letter.reason == REFUSED_BY_TAKARO:
-        return "Takaro does not say which of these events it refused, and has the others"
-    if not letter.raw:
-        return "nothing of it was kept"
-    if len(letter.raw) >= RAW_BYTES:
-        return f"only its first {RAW_BYTES} bytes were kept"
-    return ""
-
-
-def _info(letter: DeadLetter) -> DeadLetterInfo:
-    return DeadLetterInfo(
-        id=letter.id,
-        at=utc(letter.at_ms),
-        reason=letter.reason,
-        detail=letter.detail,
-        raw=letter.raw.decode(errors="replace"),
-        no_retry=why_no_retry(letter) or None,
-    )
 
 
 def _not_found(id: str) -> ApiError:

@@ -1,6 +1,6 @@
 """What the admin API takes and gives."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum, unique
 from typing import Annotated, Literal
 
@@ -24,6 +24,23 @@ ServerName = Annotated[
     DisplayName, BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)
 ]
 """Takaro keeps a name for ever, so one that was pasted loses the white space around it."""
+
+
+class Shown(BaseModel):
+    """What a call gives, read from the attributes of what the relay knows of it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+def utc(at_ms: int) -> datetime:
+    """A time in ms since 1970."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+Moment = Annotated[datetime, BeforeValidator(utc)]  # given in ms since 1970
+
+KnownMoment = Annotated[datetime | None, BeforeValidator(lambda at_ms: utc(at_ms) if at_ms else None)]
+"""The same; None and 0 mean that it is not known."""
 
 
 class NewServer(Body):
@@ -59,20 +76,20 @@ class Rotation(Body):
     ] = False
 
 
-class ServerProblem(BaseModel):
+class ServerProblem(Shown):
     """Something that is wrong with a server, and how to mend it."""
 
     code: ProblemCode
     serious: bool = Field(description="whether it keeps the server from being up")
-    text: str = Field(examples=["its mod has never called"])
+    text: str = Field(validation_alias="what", examples=["its mod has never called"])
     fix: str
 
 
-class ModKeyDates(BaseModel):
+class ModKeyDates(Shown):
     """The dates of a mod key; null: unknown, as for the keys of relay.toml, or without an end."""
 
-    added: datetime | None
-    expires: datetime | None
+    added: KnownMoment = Field(validation_alias="added_ms")
+    expires: KnownMoment = Field(validation_alias="expires_ms")
 
 
 class ServerLink(BaseModel):
@@ -87,7 +104,7 @@ class ServerLink(BaseModel):
 class ServerMod(BaseModel):
     """What is known of the mod in the game server."""
 
-    last_contact: datetime | None = Field(description="when it was last heard of, to within some seconds")
+    last_contact: KnownMoment = Field(description="when it was last heard of, to within some seconds")
     silent_s: float | None = Field(description="seconds since then")
     version: str = Field(description='"" until it has said so')
     address: str = Field(description="from which it last called")
@@ -123,7 +140,7 @@ class Server(BaseModel):
     )
     dead_letters: int
     made_up_positions: int = Field(description="positions that were made up for Takaro, since it exists")
-    last_made_up: datetime | None
+    last_made_up: KnownMoment
 
 
 PageCursor = Annotated[

@@ -14,7 +14,6 @@ from services.modapi.fleet.rows import ServerCause, ServerRow, State
 from services.modapi.fleet.view import READ_AT_ONCE
 from services.relay.instances.entries import active
 from services.relay.instances.mod_config import MOD_CONFIG_PATH, mod_config, mod_url
-from services.relay.instances.records import InstanceUpdate
 from services.relay.instances.registry import Issued
 from services.relay.service.settings import Instance
 from services.relay.service.settings_warnings import equal_name, guessable
@@ -72,13 +71,8 @@ async def get_server(row: Row) -> models.Server:
 @router.patch("/{slug}")
 async def change_server(slug: str, change: models.ServerChange, context: Context) -> models.ChangedServer:
     """Change the fields that are given."""
-    token = change.registration_token.get_secret_value() if change.registration_token else None
-    if "registration_token" in change.model_fields_set:
-        token = token or ""
-    external_id = change.external_id
-    if "external_id" in change.model_fields_set:
-        external_id = external_id or ""
-    return await _changed(context, slug, InstanceUpdate(change.name, change.disabled, token, external_id))
+    await context.fleet.directory.registry.patch(slug, **change.model_dump(exclude_unset=True))
+    return await _shown(context, slug)
 
 
 @router.delete("/{slug}", status_code=204)
@@ -122,17 +116,14 @@ async def rotate_mod_key(
 @router.post("/{slug}/enable")
 async def enable_server(slug: str, context: Context) -> models.ChangedServer:
     """Serve a disabled server again."""
-    return await _changed(context, slug, InstanceUpdate(disabled=False))
+    await context.fleet.directory.registry.patch(slug, disabled=False)
+    return await _shown(context, slug)
 
 
 @router.post("/{slug}/disable")
 async def disable_server(slug: str, context: Context) -> models.ChangedServer:
     """Stop serving a server: its keys open nothing, its link is closed, its events are kept."""
-    return await _changed(context, slug, InstanceUpdate(disabled=True))
-
-
-async def _changed(context: AdminContext, slug: str, update: InstanceUpdate) -> models.ChangedServer:
-    await context.fleet.directory.registry.patch(slug, update)
+    await context.fleet.directory.registry.patch(slug, disabled=True)
     return await _shown(context, slug)
 
 

@@ -12,10 +12,10 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from services.modapi.admin.activity_models import ServerCommand, ServerEvent
 from services.modapi.admin.authentication import token_of
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.tokens import AdminTokens
-from services.modapi.admin.views import command_of, event_of
 from services.modapi.http.request import arrival_of
 from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.activity import ActivityEntry
@@ -38,7 +38,7 @@ def stream_message(id: str, name: str, data: dict[str, Any]) -> bytes:
 
 def entry_message(id: str, slug: str, entry: ActivityEntry) -> bytes:
     """The message about an event or a command."""
-    shown = event_of(entry) if entry.kind == "event" else command_of(entry)
+    shown = (ServerEvent if entry.kind == "event" else ServerCommand).model_validate(entry)
     return stream_message(id, entry.kind, {"slug": slug, **shown.model_dump(mode="json")})
 
 

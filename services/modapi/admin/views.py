@@ -2,13 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from services.modapi.admin import models
-from services.modapi.admin.activity_models import ServerCommand, ServerEvent
 from services.modapi.fleet.rows import ServerCause, ServerRow, State
-from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import Origin
 from services.relay.instances.state import OnlinePlayers
@@ -28,10 +25,7 @@ def server_of(row: ServerRow) -> models.Server:
         cause=row.cause,
         problems=problems_of(row.problems),
         has_registration_token=entry.instance.registration_token is not None,
-        mod_keys=[
-            models.ModKeyDates(added=_moment(key.added_ms), expires=_moment(key.expires_ms))
-            for key in entry.keys
-        ],
+        mod_keys=list(map(models.ModKeyDates.model_validate, entry.keys)),
         link=models.ServerLink(
             state=facts.link if facts.uplink else "",
             why=facts.link_why if facts.uplink else "",
@@ -39,7 +33,7 @@ def server_of(row: ServerRow) -> models.Server:
             owner=facts.uplink,
         ),
         mod=models.ServerMod(
-            last_contact=_moment(facts.contact_ms),
+            last_contact=facts.contact_ms,  # type: ignore[arg-type]  # it becomes a datetime
             silent_s=facts.silent_s,
             version=facts.mod_version,
             address=facts.address,
@@ -53,15 +47,12 @@ def server_of(row: ServerRow) -> models.Server:
         failed_commands=facts.failed_commands,
         dead_letters=facts.dead,
         made_up_positions=facts.made_up,
-        last_made_up=_moment(facts.made_up_ms),
+        last_made_up=facts.made_up_ms,  # type: ignore[arg-type]
     )
 
 
 def problems_of(problems: Iterable[Problem]) -> list[models.ServerProblem]:
-    return [
-        models.ServerProblem(code=one.code, serious=one.serious, text=one.what, fix=one.fix)
-        for one in problems
-    ]
+    return list(map(models.ServerProblem.model_validate, problems))
 
 
 def fits(row: ServerRow, state: str, text: str) -> bool:
@@ -87,15 +78,6 @@ def fleet_of(rows: Sequence[ServerRow], notes: Iterable[Problem]) -> models.Flee
     )
 
 
-def utc(at_ms: int) -> datetime:
-    """A time in ms since 1970."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC)
-
-
-def _moment(at_ms: int | None) -> datetime | None:
-    return utc(at_ms) if at_ms else None
-
-
 def page_of(slugs: Iterable[str], cursor: str, limit: int) -> tuple[list[str], str | None]:
     """The slugs of one page, sorted, and the cursor of the next page; None: this is the last one."""
     behind = sorted(slug for slug in slugs if slug > cursor)
@@ -107,21 +89,3 @@ def players_of(online: OnlinePlayers) -> dict[str, Any]:
     """The fields of a PlayerList."""
     players = [{**player, "name": player.get("name") or ""} for player in online.players]
     return {"age_s": online.age_s, "players": players}
-
-
-def event_of(entry: ActivityEntry) -> ServerEvent:
-    return ServerEvent(type=entry.what, data=dict(entry.data), **_end_of(entry))
-
-
-def command_of(entry: ActivityEntry) -> ServerCommand:
-    return ServerCommand(action=entry.what, arguments=dict(entry.data), **_end_of(entry))
-
-
-def _end_of(entry: ActivityEntry) -> dict[str, Any]:
-    return {
-        "id": entry.id,
-        "at": utc(entry.at_ms),
-        "state": entry.state,
-        "detail": entry.detail,
-        "took_ms": entry.took_ms,
-    }

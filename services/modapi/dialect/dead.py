@@ -5,9 +5,7 @@ from typing import Any
 
 import orjson
 
-from services.relay.protocol.records import DeadEvent
-
-RAW_BYTES = 2_000  # number of bytes of a dead event that are kept: enough to see what is wrong with it
+from services.relay.protocol.records import DEAD_EVENT_BYTES, DeadEvent
 
 
 @unique
@@ -32,7 +30,7 @@ class Reason(StrEnum):
 def dead(reason: Reason, detail: str, raw: Any) -> DeadEvent:
     """A dead event. `raw` is what the mod sent: bytes, text, or the value that was read from them."""
     if isinstance(raw, str):
-        kept = raw[:RAW_BYTES].encode("utf-8", "replace")
+        kept = raw[:DEAD_EVENT_BYTES].encode("utf-8", "replace")
     elif isinstance(raw, bytes):
         kept = raw
     else:
@@ -40,4 +38,4 @@ def dead(reason: Reason, detail: str, raw: Any) -> DeadEvent:
             kept = orjson.dumps(raw)
         except TypeError:  # nested too deeply for orjson
             kept = b""
-    return DeadEvent(reason.value, detail, kept[:RAW_BYTES])
+    return DeadEvent(reason.value, detail, kept[:DEAD_EVENT_BYTES])

@@ -11,8 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import Response
 
-from services.modapi.admin.dead_letters import why_no_retry
-from services.modapi.admin.views import utc
+from services.modapi.admin.models import utc
 from services.modapi.page import chart, words
 from services.modapi.page.access import Reader
 from services.relay.protocol.link_states import link_word
@@ -95,6 +94,6 @@ ENVIRONMENT.filters |= {
     function.__name__: function
     for function in (
         *(words.ago, words.counted, words.duration, words.polls, words.thousands),
-        *(chart.day_in_words, chart.nice, link_word, span, utc, why_no_retry),
+        *(chart.day_in_words, chart.nice, link_word, span, utc),
     )
 }

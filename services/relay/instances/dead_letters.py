@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from services.relay.protocol.keys import keys_of
+from services.relay.protocol.records import DEAD_EVENT_BYTES
 from services.relay.store.client import Store
-from services.relay.store.event_stream import MAX_DEAD_EVENTS
+from services.relay.store.event_stream import MAX_DEAD_EVENTS, REFUSED_BY_TAKARO
 
 
 class DeadLetter(NamedTuple):
@@ -18,6 +19,17 @@ class DeadLetter(NamedTuple):
     @property
     def at_ms(self) -> int:
         return int(self.id.partition("-")[0])
+
+    @property
+    def no_retry(self) -> str | None:
+        """Why it cannot be retried; None: it can."""
+        if self.reason == REFUSED_BY_TAKARO:
+            return "Takaro does not say which of these events it refused, and has the others"
+        if not self.raw:
+            return "nothing of it was kept"
+        if len(self.raw) >= DEAD_EVENT_BYTES:
+            return f"only its first {DEAD_EVENT_BYTES} bytes were kept"
+        return None
 
 
 class DeadLetters:

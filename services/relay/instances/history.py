@@ -44,6 +44,10 @@ class Minute(NamedTuple):
     p99_ms: int
     accepted: int = 0  # events; append.lua counts them, so a stored row has none
 
+    @property
+    def begun_ms(self) -> int:
+        return self.minute * 60_000
+
 
 async def read_minutes(store: Store, slug: str, now_ms: int) -> list[Minute]:
     """The last KEPT_MINUTES minutes, the oldest first, empty ones too. Raises StoreError."""

@@ -4,8 +4,8 @@ Only the SHA-256 of a mod key is stored: with a copy of Redis nobody can call as
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, StringConstraints
@@ -20,6 +20,9 @@ ExternalId = Annotated[
     str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
 ]
 """A panel's own id of a server."""
+
+
+_REMOVABLE = ("registration_token", "external_id")
 
 
 class _Frozen(BaseModel):
@@ -73,15 +76,6 @@ class Record(_Frozen):
         return digest_of(self.identity_token.get_secret_value())
 
 
-class InstanceUpdate(NamedTuple):
-    """A change of an instance. None leaves a field as it is, "" empties it (only the last two)."""
-
-    name: str | None = None
-    disabled: bool | None = None
-    registration_token: str | None = None
-    external_id: str | None = None
-
-
 def digest_of(secret: str) -> str:
     """SHA-256 of a secret, in hex."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
@@ -101,12 +95,10 @@ def load(stored: bytes) -> Record:
     return Record.model_validate(orjson.loads(stored))
 
 
-def changed(record: Record, change: InstanceUpdate) -> Record:
-    """The changed record. Raises pydantic's ValidationError, a ValueError."""
-    given: dict[str, Any] = {name: value for name, value in change._asdict().items() if value is not None}
-    for field in ("registration_token", "external_id"):
-        if given.get(field) == "":
-            given[field] = None
+def changed(record: Record, change: Mapping[str, Any]) -> Record:
+    """The record with the fields of `change`. None takes a token or an external id away, and leaves any other
+    field as it is. Raises pydantic's ValidationError, a ValueError."""
+    given = {name: value for name, value in change.items() if value is not None or name in _REMOVABLE}
     return Record.model_validate({**dict(record), **given})
 
 

@@ -4,14 +4,14 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import astuple
 from datetime import UTC, datetime
-from typing import NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from pydantic import SecretStr
 
 from services.relay.instances import records as instance_records
 from services.relay.instances.once import KEY_BYTES, IssuedKey, Once
 from services.relay.instances.record_store import WITHIN_S, RecordStore, StoredRecord
-from services.relay.instances.records import InstanceUpdate, KeyDigest, Record, digest_of
+from services.relay.instances.records import KeyDigest, Record, digest_of
 from services.relay.protocol.errors import InstanceConflict, NoSuchInstance, RotationUnderWay
 from services.relay.protocol.keys import INSTANCES_REMOVALS, keys_of
 from services.relay.service.settings import Instance
@@ -106,8 +106,8 @@ class Registry:
 
         return Issued(await self.records.change(slug, make), issued.mod_key)
 
-    async def patch(self, slug: str, change: InstanceUpdate) -> Record:
-        """Changes the fields that `change` gives. Raises ValueError too."""
+    async def patch(self, slug: str, **change: Any) -> Record:
+        """Changes the fields of the record that are given (see `records.changed`). Raises ValueError too."""
         self._refuse_those_of_the_file(slug)
         return await self.records.change(
             slug, lambda old, _: instance_records.changed(_there(slug, old), change)

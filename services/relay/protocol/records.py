@@ -16,13 +16,16 @@ class GameEvent(TypedDict):
     data: dict[str, Any]
 
 
+DEAD_EVENT_BYTES = 2_000  # number of bytes of a dead event that are kept: enough to see what is wrong
+
+
 @dataclass(frozen=True, slots=True)
 class DeadEvent:
     """An event that cannot become valid. It becomes a dead letter, so that the rest of its batch is
     delivered.
 
     `reason` is one of a fixed set, because it labels a metric; `detail` says which field is wrong, and why;
-    `raw` is what the mod sent, shortened.
+    `raw` is what the mod sent, cut to DEAD_EVENT_BYTES.
     """
 
     reason: str

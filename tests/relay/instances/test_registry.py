@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.relay.instances.once import Once
-from services.relay.instances.records import InstanceUpdate, Record, digest_of, open_keys
+from services.relay.instances.records import Record, digest_of, open_keys
 from services.relay.instances.registry import Registry
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.protocol.errors import InstanceConflict, NoSuchInstance
@@ -103,9 +103,9 @@ async def test_two_panels_lose_no_change(registry: Registry, store: Store) -> No
     await registry.create("one", "Server one")
     other = Registry(store, list)
     await asyncio.gather(
-        registry.patch("one", InstanceUpdate(name="Renamed")),
-        other.patch("one", InstanceUpdate(disabled=True)),
-        registry.patch("one", InstanceUpdate(registration_token="own")),
+        registry.patch("one", name="Renamed"),
+        other.patch("one", disabled=True),
+        registry.patch("one", registration_token="own"),
         other.rotate("one"),
     )
     record = (await records(registry))["one"]
@@ -201,11 +201,7 @@ async def test_an_unknown_instance_and_one_of_the_file_cannot_be_changed(
     registry: Registry, call: str
 ) -> None:
     def change(slug: str):  # type: ignore[no-untyped-def]
-        return (
-            registry.patch(slug, InstanceUpdate(name="abc"))
-            if call == "patch"
-            else getattr(registry, call)(slug)
-        )
+        return registry.patch(slug, name="abc") if call == "patch" else getattr(registry, call)(slug)
 
     with pytest.raises(NoSuchInstance):
         await change("nobody")
@@ -416,7 +412,7 @@ async def test_a_record_that_was_changed_after_a_put_back_is_not_overwritten(
     before = await records(registry)
     await empty(store)
     await registry.records.put_back(before)
-    changed = await registry.patch("one", InstanceUpdate(name="Renamed"))
+    changed = await registry.patch("one", name="Renamed")
     assert await registry.records.put_back(before) == 0 and await records(registry) == {"one": changed}
 
 
