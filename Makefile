@@ -42,7 +42,7 @@ faults-short: $(VENV)/.ready-dev
 	tests/install-packages
 	$(BIN)/pytest -n 2 -m faults_short
 
-# Strangers, floods and secrets: the short part, a minute, and with the full numbers of SECURITY.md.
+# Strangers, floods and secrets: the short part, and with the full numbers of SECURITY.md.
 hostile-short: $(VENV)/.ready-dev
 	tests/install-packages
 	$(BIN)/pytest -n 2 --dist worksteal tests/hostile
@@ -92,7 +92,8 @@ fresh-test: $(VENV)/.ready-dev
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m bench.run
 
-# What comes from tables in the code: parts of services/ARCHITECTURE.md, docs/commands.md, metrics.md, settings.md, the dashboards.
+# What comes from tables in the code: parts of services/ARCHITECTURE.md, docs/api.md, commands.md, metrics.md, settings.md, the
+# dashboards, the egg.
 docs: $(VENV)/.ready-dev
 	$(BIN)/python -m docs.generate
 
