@@ -101,9 +101,9 @@ async def services_of_compose(settings: Settings, hosts: Mapping[str, str] = COM
     told: list[Verdict] = []
     for name, host in hosts.items():
         at = host_and_port(host, ports[name])
-        try:
-            told += _answered(name, at, *await _readiness(host, ports[name]))
-        except (OSError, ValueError):
+        if about := await _readiness(host, ports[name]):
+            told += _answered(name, at, about)
+        else:
             fix = f"`{COMPOSE_UP}` starts it; `docker compose logs {name}` says why it ended"
             told.append(bad(f"{name} does not answer at {at}", fix))
     return told
@@ -112,16 +112,15 @@ async def services_of_compose(settings: Settings, hosts: Mapping[str, str] = COM
 async def _service(name: str, host: str, port: int, store: Store | None) -> tuple[list[Verdict], bool]:
     """The verdicts on a service, and whether it runs here."""
     at = host_and_port(host, port)
-    if port:
-        with contextlib.suppress(OSError, ValueError):
-            return _answered(name, at, *await _readiness(host, port)), True
+    if port and (about := await _readiness(host, port)):
+        return _answered(name, at, about), True
     taken = bad(f"something else than {name} listens on {at}", f"stop it, or change [{name}] admin_port")
     in_the_way = _cannot_listen(host, port, f"{name}.admin_port", taken) if port else []
     if running := await _elsewhere(name, store):
-        where, status, body = running
+        where, about = running
         what = f"{name} runs on {where}, not on {at} as relay.toml has it"
         moved = [warn(what, "restart the relay")] if port else []
-        return [*moved, *_answered(name, where, status, body), *in_the_way], True
+        return [*moved, *_answered(name, where, about), *in_the_way], True
     if not port:
         what = f"{name} has any free admin port, and none is known on which it runs here"
         return [warn(what, f"set [{name}] admin_port to a number")], False
@@ -133,35 +132,27 @@ def _start_of(name: str) -> str:
     return f"`dayz-relay {name}` starts it, `dayz-relay up` all of it"
 
 
-async def _elsewhere(name: str, store: Store | None) -> tuple[str, int, object] | None:
-    """Address, status and answer of a service here that was started with other settings."""
+async def _elsewhere(name: str, store: Store | None) -> tuple[str, dict[str, Any]] | None:
+    """Address and answer of a service here that was started with other settings."""
     if store is None:
         return None
     with contextlib.suppress(StoreError):
         for host, port in (await noted(store, name))[:MOST_TRIED]:
-            with contextlib.suppress(OSError, ValueError):
-                status, body = await _readiness(host, port)
-                if isinstance(body, dict) and "ok" in body:
-                    return host_and_port(host, port), status, body
+            if about := await _readiness(host, port):
+                return host_and_port(host, port), about
     return None
 
 
-def _answered(name: str, at: str, status: int, body: object) -> list[Verdict]:
-    told = _settings(name, body) if isinstance(body, dict) else []
-    if status == 200:
-        return [good(f"{name} runs on {at} and is ready"), *told]
-    reason = body.get("reason") if isinstance(body, dict) else None
-    reason = reason or f"it answers {status}"
-    return [bad(f"{name} on {at} is not ready: {reason}"), *told]
-
-
-def _settings(name: str, body: dict[str, Any]) -> list[Verdict]:
-    """How the settings of a running service differ from its file, as the service says itself."""
-    told = []
-    if refused := body.get("settings_refused"):
+def _answered(name: str, at: str, about: dict[str, Any]) -> list[Verdict]:
+    """Whether a running service is ready, and how its settings differ from its file, as it says itself."""
+    if about["ok"]:
+        told = [good(f"{name} runs on {at} and is ready")]
+    else:
+        told = [bad(f"{name} on {at} is not ready: {about.get('reason')}")]
+    if refused := about.get("settings_refused"):
         what = f"{name} still runs with the settings from before relay.toml was changed: {refused}"
         told.append(bad(what, "mend relay.toml: it is read again when it is saved"))
-    if keys := body.get("restart_needed_for"):
+    if keys := about.get("restart_needed_for"):
         what = f"{name} runs with other settings than relay.toml has: {', '.join(keys)}"
         told.append(warn(what, "restart the relay"))
     return told
@@ -203,8 +194,12 @@ async def _listens(host: str, port: int) -> bool:
     return False
 
 
-async def _readiness(host: str, port: int) -> tuple[int, object]:
-    """Status and JSON. Raises OSError, or ValueError when the answer is not from a service of ours."""
+async def _readiness(host: str, port: int) -> dict[str, Any] | None:
+    """What a service of ours says of itself; None: it does not answer there."""
     url = f"http://{host_and_port(dialled_host(host), port)}/readyz"
-    answer = await call("GET", url, within_s=ASK_WITHIN_S, max_bytes=MAX_ANSWER_BYTES)
-    return answer.status, orjson.loads(answer.body)
+    with contextlib.suppress(OSError, ValueError):
+        answer = await call("GET", url, within_s=ASK_WITHIN_S, max_bytes=MAX_ANSWER_BYTES)
+        about = orjson.loads(answer.body)
+        if isinstance(about, dict) and "ok" in about:
+            return about
+    return None

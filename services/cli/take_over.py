@@ -60,7 +60,7 @@ def run(source: Path | None, config: Path, environ: Mapping[str, str]) -> int:
         told += _differences(old, settings)
         mod_key = secrets.token_urlsafe(32)
         text = _addition(old, settings, mod_key)
-    after = _judge(config, text, environ)
+    after = load(config, environ, f"{_before(config)}\n{text}" if settings else text).settings
     _write(config, text, new=settings is None)
     for line in told:
         print(f"note: {line}")
@@ -111,19 +111,6 @@ def _differences(old: OldBridge, settings: Settings) -> list[str]:
     if (old.host, old.port) != (settings.modapi.host, settings.modapi.port):
         found.append("localPort and bindAddress are ignored: relay.toml says where all mods call")
     return found
-
-
-def _judge(config: Path, text: str, environ: Mapping[str, str]) -> Settings:
-    """Load the settings as they will be, from a copy beside the file: paths in it are relative to it."""
-    before = _before(config) if is_there(config) else ""
-    copy = config.with_name(f".{config.name}.{secrets.token_hex(4)}")
-    try:
-        _write(copy, before.rstrip("\n") + "\n" + text, new=True)
-        return load(copy, environ).settings
-    except ConfigError as error:
-        raise ConfigError(str(error).replace(str(copy), str(config))) from None
-    finally:
-        copy.unlink(missing_ok=True)
 
 
 def _before(config: Path) -> str:

@@ -1,6 +1,5 @@
 """`dayz-relay instance …`: adds, shows, changes and removes servers while the relay runs."""
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,13 +31,6 @@ NewSlug = Annotated[str, argument("SLUG", "Names the server in the store, logs a
 SecretFile = Annotated[
     str | None, typer.Option(metavar="FILE", help="Read it from this file; - is standard input.")
 ]
-
-
-def _hours(given: str | float) -> float:
-    with suppress(ValueError):
-        if 0 <= float(given) <= MOST_HOURS:
-            return float(given)
-    raise typer.BadParameter(f"must be from 0 to {MOST_HOURS} hours")
 
 
 @at_relay(app, "add")
@@ -129,7 +121,8 @@ async def rotate(
     relay: "RelayApi",
     slug: Slug,
     overlap_h: Annotated[
-        float, typer.Option(metavar="H", parser=_hours, help="How many hours the old key stays valid.")
+        float,
+        typer.Option(metavar="H", min=0, max=MOST_HOURS, help="How many hours the old key stays valid."),
     ] = 24.0,
     force: Annotated[
         bool,

@@ -40,6 +40,12 @@ class _Topic(Generic[T]):
     count: int = 0
     last: T | None = None
 
+    def refuse(self, line: T) -> bool:
+        """False. The line is counted, and kept as the last one."""
+        self.count += 1
+        self.last = line
+        return False
+
 
 class LogRateLimit(Generic[T]):
     """Decides which lines are logged. A topic can be a place in the code and an instance."""
@@ -65,32 +71,19 @@ class LogRateLimit(Generic[T]):
         their lines are counted together.
         """
         if kind is not None and topic not in self._topics:
-            together = self._topics.get(kind)
-            if together is None:
-                together = self._topics[kind] = _Topic(now_s)
+            together = self._topics.setdefault(kind, _Topic(now_s))
             together.changes += 1
             if together.changes > MOST_LINES_OF_KIND:
-                together.count += 1
-                together.last = line
-                return False
-        known = self._topics.get(topic)
-        if known is None:
-            known = self._topics[topic] = _Topic(now_s)
+                return together.refuse(line)
+        known = self._topics.setdefault(topic, _Topic(now_s))
         if change:
             known.changes += 1
-            admitted = known.changes <= MOST_LINES
-        elif kind is not None:
-            admitted = not known.logged
-            known.logged.add("")
-        else:
-            text = text[:TEXT_CHARS]
-            admitted = text not in known.logged and len(known.logged) < MOST_LINES
-            if admitted:
-                known.logged.add(text)
-        if not admitted:
-            known.count += 1
-            known.last = line
-        return admitted
+            return known.changes <= MOST_LINES or known.refuse(line)
+        text = text[:TEXT_CHARS] if kind is None else ""
+        if text in known.logged or len(known.logged) >= MOST_LINES:
+            return known.refuse(line)
+        known.logged.add(text)
+        return True
 
     def due(self, now_s: float, *, all_of_them: bool = False) -> Iterator[Summary[T]]:
         """The summaries that are to be logged now. A topic without new lines is forgotten."""

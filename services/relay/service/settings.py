@@ -3,6 +3,7 @@
 settings_values.py has the types, settings_sources.py reads them, settings_names.py says what is wrong.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
@@ -166,14 +167,15 @@ class Loaded(NamedTuple):
     secret_files: tuple[Path, ...]
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
+def load(path: Path | None, environ: Mapping[str, str], text: str | None = None) -> Loaded:
     """Settings from relay.toml (None: there is none) and the environment, which overrides the file.
 
+    `text` counts in place of what is in the file.
     Raises ConfigError with one line per problem, which has the place, the rule and no secret.
     """
     from services.relay.service.settings_sources import read  # pydantic-settings is slow to import
 
-    settings, found = read(path, environ)
+    settings, found = read(path, environ, text)
     if settings is None or found.problems:
         raise ConfigError("\n".join(dict.fromkeys(found.problems)))
     return Loaded(settings, tuple(found.warnings), tuple(dict.fromkeys(found.secret_files)))
@@ -181,19 +183,12 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
 
 def masked(settings: Settings) -> dict[str, Any]:
     """The settings in the shape of relay.toml. Of each secret only the length is shown."""
-    shown = {section: _masked(getattr(settings, section)) for section in SECTIONS if section != "instance"}
-    shown["instance"] = _masked(settings.instances)
+    shown: dict[str, Any] = json.loads(json.dumps(settings.model_dump(), default=_length))
+    shown["instance"] = shown.pop("instances")
     if url := settings.redis.url:
         shown["redis"]["url"] = redis_url.masked(url.get_secret_value())
     return shown
 
 
-def _masked(value: Any) -> Any:
-    match value:
-        case BaseModel():
-            return {key: _masked(getattr(value, key)) for key in type(value).model_fields}
-        case tuple():
-            return [_masked(one) for one in value]
-        case SecretStr():
-            return f"set ({len(value.get_secret_value())} characters)"
-    return value
+def _length(secret: SecretStr) -> str:
+    return f"set ({len(secret)} characters)"

@@ -50,14 +50,16 @@ class _Sources(Settings, BaseSettings):
     instance: dict[str, Instance] = {}
 
 
-def read(path: Path | None, environ: Mapping[str, str]) -> tuple[Settings | None, Findings]:
+def read(
+    path: Path | None, environ: Mapping[str, str], text: str | None = None
+) -> tuple[Settings | None, Findings]:
     """The settings, or None if something is wrong, and all findings. The arguments are those of `load`."""
     found = Findings(path)
     variables = {name: _without_quotes(name, name, text, found) for name, text in ours(environ).items()}
     variables = {name: text for name, text in variables.items() if text}
     tables = [
         _settled(_from_environment(found, variables), found),
-        _settled(_from_file(found, path), found) if path else {},
+        _settled(_from_file(found, path, text), found) if path else {},
         _settled(_from_short_names(found, variables), found),
     ]
     if first := tables[-1]["instance"].get("0"):
@@ -136,9 +138,9 @@ def _from_short_names(found: Findings, variables: Mapping[str, str]) -> Iterator
             yield _Given(key, variables[name], name)
 
 
-def _from_file(found: Findings, path: Path) -> Iterator[_Given]:
+def _from_file(found: Findings, path: Path, text: str | None) -> Iterator[_Given]:
     """relay.toml."""
-    for section, content in _parsed(path, found).items():
+    for section, content in _parsed(path, text, found).items():
         blocks = content if section == "instance" else [content]
         if section not in KEYS:
             found.warnings.append(f"{path}: unknown section [{section}]{nearest(section, KEYS)}")
@@ -222,9 +224,9 @@ def _text_of(file: Path, name: str, where: str, found: Findings) -> str | None:
     return _without_quotes(str(file), name, text, found)
 
 
-def _parsed(path: Path, found: Findings) -> dict[str, Any]:
+def _parsed(path: Path, text: str | None, found: Findings) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_text(path))
+        return tomllib.loads(read_text(path) if text is None else text)
     except FileNotFoundError:
         found.problems.append(f"{path}: does not exist: `dayz-relay up` writes a first one")
     except OSError as error:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any, Self
 
 from websockets.asyncio.server import Server, serve
@@ -53,9 +52,7 @@ class TakaroSim(Connector):
             self._spawn(self._sync(self._sync_s))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
         if self._server is not None:
             self._server.close()
