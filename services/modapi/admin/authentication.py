@@ -50,7 +50,7 @@ class AdminAuthentication:
             return
         try:
             await self._check_token(scope)
-            body, _ = await read_body(scope, receive, MAX_BODY_BYTES)
+            body, _ = await read_body(scope, receive, refuse_beyond_bytes=MAX_BODY_BYTES)
             _check_type(scope, body)
         except ApiError as error:
             return await self._refusal(error.code, str(error))(scope, receive, send)

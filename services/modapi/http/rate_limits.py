@@ -83,7 +83,7 @@ class LogLines:
 
 
 class Incoming:
-    """The received bytes of those requests of one instance whose bodies are not complete yet."""
+    """The received bytes of those batches of one instance that are not complete yet."""
 
     __slots__ = ("_most", "size_bytes")
 

@@ -113,16 +113,19 @@ def arrival_of(scope: Scope) -> Arrival:
 async def read_body(
     scope: Scope,
     receive: Receive,
-    limit_bytes: int,
+    *,
+    refuse_beyond_bytes: int,
     keep_bytes: int | None = None,
     incoming: Incoming | None = None,
 ) -> tuple[bytes, int]:
     """The first `keep_bytes` of a body (None: all), and its size. The listener bounds how long this takes.
 
     What is kept of a body that comes in pieces counts as `incoming` until the body is whole. Raises TooLarge
-    beyond `limit_bytes`, BeyondPace if `incoming` has reached its limit, CutShort.
+    beyond `refuse_beyond_bytes`, BeyondPace if `incoming` has reached its limit, CutShort.
     """
-    if int(dict(scope["headers"]).get(b"content-length", 0)) > limit_bytes:  # the parser has checked it
+    if (
+        int(dict(scope["headers"]).get(b"content-length", 0)) > refuse_beyond_bytes
+    ):  # the parser has checked it
         raise TooLarge
     chunks: list[bytes] = []
     size_bytes = kept_bytes = 0
@@ -133,7 +136,7 @@ async def read_body(
                 raise CutShort
             chunk: bytes = message.get("body", b"")
             size_bytes += len(chunk)
-            if size_bytes > limit_bytes:
+            if size_bytes > refuse_beyond_bytes:
                 raise TooLarge
             is_whole = not message.get("more_body")
             if is_whole and not chunks:

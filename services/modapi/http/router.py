@@ -145,14 +145,17 @@ class ModRouter:
         self._metrics.took[call.kind].observe(took_s)
 
     async def _events(self, request: ModRequest) -> ModAnswer:
-        """Takes a batch, or the beginning of one that is too long: after a 4xx the mod would repeat it."""
+        """Takes a batch, or the beginning of one that is too long: after a 4xx the mod would repeat it.
+
+        What no mod sends, more than a result may have, gets a 4xx all the same.
+        """
         instance = await self._admitted(request, request.call.key, Posts.EVENTS)
         body, size_bytes = await read_body(
             request.scope,
             request.receive,
-            self._limits.result_bytes,
-            self._limits.body_bytes,
-            instance.incoming,
+            refuse_beyond_bytes=self._limits.result_bytes,
+            keep_bytes=self._limits.body_bytes,
+            incoming=instance.incoming,
         )
         if size_bytes > len(body):
             self._metrics.beyond("body_bytes")
@@ -194,7 +197,7 @@ class ModRouter:
             if not asked or not await instance.result_memory.wait_to_reserve(held_bytes, MEMORY_WITHIN_S):
                 raise BeyondPace("result_bytes")
         try:
-            body, _ = await read_body(scope, request.receive, limit)
+            body, _ = await read_body(scope, request.receive, refuse_beyond_bytes=limit)
             instance.mod.called(CallKind.RESULT, request.address)
             if not await instance.commands.take_result(operation_id, body):
                 instance.rate_limits.posted_unasked(len(body))
@@ -209,7 +212,7 @@ class ModRouter:
         It is the key that the mod came with: of a stored instance only digests of keys are known.
         """
         call, scope = request.call, request.scope
-        body, _ = await read_body(scope, request.receive, MAX_REGISTER_BYTES)
+        body, _ = await read_body(scope, request.receive, refuse_beyond_bytes=MAX_REGISTER_BYTES)
         opens = bool(self._credentials.slug_for(call.key, scope["headers"]))
         repairs = opens or self._callers.may_try_key(request.address)
         registration = _registration(body, repairs=repairs)

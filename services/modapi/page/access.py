@@ -165,7 +165,7 @@ class PageAccess:
 async def form_of(request: Request) -> dict[str, str]:
     """The texts of a form. Raises HTTPException if it is larger than MAX_FORM_BYTES."""
     try:
-        body, _ = await read_body(request.scope, request.receive, MAX_FORM_BYTES)
+        body, _ = await read_body(request.scope, request.receive, refuse_beyond_bytes=MAX_FORM_BYTES)
     except TooLarge:
         raise HTTPException(413, "That is too much for a form.") from None
     except CutShort:

@@ -32,7 +32,11 @@ _CONTINUE = b"HTTP/1.1 100 "
 _STREAMED = b"transfer-encoding: chunked"
 
 
-class TooManyConnections(Exception):
+class HeadTooLarge(Exception):
+    """Stops the parser. It is caught in this module."""
+
+
+class TooManyPipelined(Exception):
     """Stops the parser. It is caught in this module."""
 
 
@@ -134,11 +138,15 @@ class GuardedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             pass  # the request is answered as if it had not asked for an upgrade
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, TooManyConnections):
-                self._refuse_head()
-            else:
-                self._limits.refused("not_http")
-                self._end(b"400 Bad Request", b'{"error":"this is not HTTP"}')
+            match error.__context__:
+                case HeadTooLarge():
+                    self._refuse_head()
+                case TooManyPipelined():  # the answers to those before it come first, so it gets none
+                    self._limits.refused("pipelined_requests")
+                    self.transport.abort()
+                case _:
+                    self._limits.refused("not_http")
+                    self._end(b"400 Bad Request", b'{"error":"this is not HTTP"}')
             return
         self._received += len(data)
         if self._in_head and self._received > self._limits.header_bytes:
@@ -149,7 +157,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise TooManyConnections
+            raise TooManyPipelined
         super().on_message_begin()
         self.due_s = self.loop.time() + self._limits.receive_within_s
         self.scope["state"]["arrival"] = self._limits.arrivals.begun(self._caller)
@@ -162,7 +170,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._received + self._chunk > self._limits.header_bytes
             and self._head_size() > self._limits.header_bytes
         ):
-            raise TooManyConnections
+            raise HeadTooLarge
         self._in_head = False
         super().on_headers_complete()
         if self.scope["method"] != "HEAD":

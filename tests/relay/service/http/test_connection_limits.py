@@ -281,6 +281,7 @@ async def test_requests_do_not_queue_up_without_end_behind_one_that_is_held(serv
     stranger = await served.open()
     held = b"GET /held?60 HTTP/1.1\r\nHost: x\r\n\r\n"
     assert await stranger.closed_after_s(held * (MAX_PIPELINED + 2), 5.0) < SOON_S
+    assert served.refused == {"pipelined_requests": 1}
 
 
 # TLS
