@@ -59,6 +59,8 @@ server-sent events: `id`, `event` and `data`, which is one of the objects below.
 | `event`, `command` | [ServerEvent](#serverevent), [ServerCommand](#servercommand), and the `slug` |
 | `reset` | nothing. The place in `Last-Event-ID` is not known: forget everything, all follows |
 
+- `/stream` begins with what changes from now on. With `Last-Event-ID: 0` it begins with `reset` and all
+  servers.
 - `Last-Event-ID` goes on behind a message. In the streams of one server that works at any modapi, without a
   repeat, and without a gap while not more than 50 events (and 50 commands) have ended meanwhile; of more the
   oldest are left out. The place in `/stream` is known to one modapi while it runs; elsewhere `reset` comes.
