@@ -28,7 +28,8 @@ admin port of `modapi`. [My panel](panel.md) has examples.
 Each call needs a token as `Authorization: Bearer …`: `admin_token` of `[modapi]`, or one that `create_token`
 has made. `dayz-relay up` makes another one at each start, the local token, in the file `admin-token` of its
 data folder, which only its user may read. Bodies are JSON with `Content-Type: application/json`. What a call
-takes after `?` is named with what it means; all of it may be left out.
+takes after `?` is named with what it means; all of it may be left out. Each answer has the version of the
+relay as `X-Dayz-Relay`.
 
 ## Repeats
 

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 import orjson
 
-from services.cli.place import ApiPlace
+from services.cli.place import ApiPlace, checked_token
 from services.cli.terminal import complain
 from services.relay.protocol.errors import ConfigError, NoSuchInstance, RelayError
-from services.relay.service.http.client import client_of, reason_of
+from services.relay.service.http.client import RELAY_HEADER, client_of, reason_of
 from services.relay.service.logs import clean
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class RelayApi:
     def __init__(self, at: ApiPlace, client: "httpx.AsyncClient") -> None:
         self._at = at
         self.client = client
+        client.event_hooks = {"response": [self._check]}
         self._is_lost = False
 
     @staticmethod
@@ -103,11 +104,10 @@ class RelayApi:
             cursor = page["next_cursor"]
         return found
 
-    async def check(self) -> None:
+    async def _check(self, answer: "httpx.Response") -> None:
         """Raises RelayAway if another program, which may answer with JSON too, has this address."""
-        page = await self.get("/servers", limit=1)
-        if not (isinstance(page, dict) and "next_cursor" in page):
-            raise self._no_relay(200)
+        if answer.is_success and RELAY_HEADER not in answer.headers:
+            raise self._no_relay(answer.status_code)
 
     async def error(self, status: int, body: bytes, path: str) -> RelayError:
         """What is wrong, by an answer that is no success."""
@@ -154,6 +154,8 @@ class RelayApi:
 
     def away(self, error: BaseException) -> RelayAway:
         """What is wrong, by the error of a connection."""
+        if isinstance(error, RelayAway):
+            return error
         url = self._at.url
         in_time = not type(error).__name__.endswith("Timeout")  # of httpx, which has no text
         reason = reason_of(error) if in_time else "no answer in time"
@@ -177,23 +179,18 @@ class RelayApi:
 
 @contextlib.asynccontextmanager
 async def opened_api(at: ApiPlace) -> AsyncIterator[RelayApi]:
-    """The API there. httpx is imported here: `--help` does not wait for it. Raises ConfigError, RelayAway."""
+    """The API there. httpx is imported here: `--help` does not wait for it. Raises ConfigError."""
     import httpx
-
-    if not at.token.isascii() or not at.token.isprintable():
-        raise ConfigError(f"the token ({at.said}) has characters that no token has")
 
     client = client_of(
         at.url,
-        {"Authorization": f"Bearer {at.token}"} if at.token else {},
+        {"Authorization": f"Bearer {checked_token(at.token, at.said)}"} if at.token else {},
         base_url=f"{at.url}/api/v1",
         timeout=httpx.Timeout(ANSWER_WITHIN_S, connect=CONNECT_WITHIN_S),
         limits=httpx.Limits(max_connections=None),
     )
     async with client:
-        api = RelayApi(at, client)
-        await api.check()
-        yield api
+        yield RelayApi(at, client)
 
 
 def hint(slug: str, known: Sequence[str]) -> str:

@@ -117,8 +117,8 @@ def _write(contexts: Contexts) -> Path:
     """Replace the file. Only this user can read it."""
     file = path()
     lines = [f"current = {json.dumps(contexts.current)}"]
-    for one in contexts.known.values():
-        lines += ["", f"[context.{one.name}]", f"url = {json.dumps(one.url)}"]
+    for one in contexts.known.values():  # TOML has no escapes of halves of a character, as JSON has
+        lines += ["", f"[context.{one.name}]", f"url = {json.dumps(one.url, ensure_ascii=False)}"]
         lines += [f"token = {json.dumps(one.token)}"] if one.token else []
     try:
         private_files.replace(file, "\n".join([*lines, ""]).encode())

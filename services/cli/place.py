@@ -85,7 +85,7 @@ def checked_url(text: str) -> str:
         _ = parts.port
     except ValueError as error:
         raise ConfigError(f"--url: {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable():
         raise ConfigError("--url: must be as http://127.0.0.1:9088, the admin port of modapi")
     if MOD_PATH in parts.path:
         raise ConfigError("--url: this is what mods call: give the admin port, as http://127.0.0.1:9088")
@@ -101,6 +101,13 @@ def read_secret(file: str, option: str) -> str:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{option}: {file} cannot be read: {why_unreadable(Path(file), error)}") from error
     return text.strip()
+
+
+def checked_token(token: str, said: str) -> str:
+    """The token, if it can be sent. Raises ConfigError."""
+    if not token.isascii() or not token.isprintable():
+        raise ConfigError(f"the token ({said}) has characters that no token has")
+    return token
 
 
 def _given_token(given: Given) -> tuple[str, str]:

@@ -53,7 +53,6 @@ async def _watch(relay: RelayApi, servers: list[Server], fleet: Server) -> None:
             await asyncio.sleep(EVERY_S)
             try:
                 async with asyncio.timeout(ANSWER_WITHIN_S):
-                    await relay.check()  # another program may have the address by now
                     servers, fleet = await _look(relay)
                 seen_s, trouble = time.monotonic(), ""
             except (RelayError, TimeoutError) as error:

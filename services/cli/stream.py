@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import httpx
 import orjson
 
-from services.cli.api import CONNECT_WITHIN_S, RelayApi
+from services.cli.api import CONNECT_WITHIN_S, RelayApi, RelayAway
 
 SILENT_S = 40.0
 """The relay sends at least a comment each 15 s."""
@@ -41,7 +41,7 @@ async def follow(relay: RelayApi, path: str, again_s: float = AGAIN_S) -> AsyncI
                 async for message in _messages(answer.aiter_bytes()):
                     last_id = message.id or last_id
                     yield message
-        except (httpx.TransportError, OSError) as error:
+        except (httpx.TransportError, OSError, RelayAway) as error:
             if not has_answered:
                 raise relay.away(error) from None
             relay.is_lost(error)

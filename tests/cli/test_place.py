@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 from unittest import mock
 
 import pytest
@@ -72,6 +73,13 @@ def test_only_its_owner_can_read_the_file_with_the_tokens_and_none_is_lost_when_
         assert contexts.read().known.keys() == {"home", *names}
     file.write_text("nonsense")
     assert f"{file}: is damaged" in away.run("context", "list", code=2)
+
+
+def test_no_token_and_no_address_damages_the_file_of_the_others(away: Terminal) -> None:
+    for url, token in (("http://a", "\U0001f600"), ("http://a", "token\x7fx"), ("http://\x7f", "token")):
+        away.run("context", "add", "a", "--url", url, "--token-file", "-", code=2, given=token)
+    away.run("context", "add", "a", "--url", "http://\U0001f600.example")
+    assert away.json("context", "list")["contexts"] == {"a": "http://\U0001f600.example"}
 
 
 def test_the_variable_of_the_log_agent_names_no_relay(relay: Relay) -> None:
@@ -148,21 +156,28 @@ class Other(http.server.BaseHTTPRequestHandler):
 
     status = 404
     timeout = 2.0
+    more: ClassVar[dict[str, str]] = {}
+    asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        body = json.dumps({"error": "not found"}).encode()
+        self.asked.append(self.path)
+        body = json.dumps({"error": "not found", "tokens": []}).encode()
         self.send_response(self.status)
+        for name, value in self.more.items():
+            self.send_header(name, value)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    do_POST = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
 @contextlib.contextmanager
-def other(status: int, context: ssl.SSLContext | None = None) -> Iterator[int]:
-    handler = type("Handler", (Other,), {"status": status})
+def other(status: int, context: ssl.SSLContext | None = None, **more: str) -> Iterator[int]:
+    handler = type("Handler", (Other,), {"status": status, "more": more})
     with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
         if context:
             server.socket = context.wrap_socket(
@@ -188,6 +203,27 @@ def test_another_program_or_an_older_relay_is_one_line(away: Terminal, status: i
     with other(status) as port:
         for command in (["instance", "list"], ["status", "main"], ["instance", "enable", "main"]):
             assert said in away.run(*command, "--url", f"http://127.0.0.1:{port}", code=1)
+
+
+def test_a_command_asks_the_relay_for_what_it_shows_and_nothing_else(away: Terminal) -> None:
+    Other.asked.clear()
+    with other(200, **{"X-Dayz-Relay": "0.3.0"}) as port:
+        away.run("api-token", "list", "--url", f"http://127.0.0.1:{port}")
+    assert Other.asked == ["/api/v1/tokens"]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["instance", "set", "one"], "nothing is to be changed: give --name"),
+        (["dlq", "retry", "one"], "name one id"),
+        (["dlq", "drop", "one", "--all"], "there is no terminal to ask at: add --yes"),
+    ],
+)
+def test_a_wrong_argument_is_named_although_no_relay_answers(
+    away: Terminal, command: list[str], said: str
+) -> None:
+    assert said in away.run(*command, "--url", f"http://127.0.0.1:{free_port()}", code=2)
 
 
 # asyncio closes a socket whose handshake failed when the loop is gone.

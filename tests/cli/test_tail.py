@@ -20,11 +20,13 @@ from services.cli.tail import SHOWN_ABOVE, Seen, in_order, line, words
 from services.relay.protocol.errors import NoSuchInstance
 from services.relay.protocol.keys import WATCH
 from services.relay.protocol.vocabulary import EventType
+from services.relay.service.http.client import RELAY_HEADER
 from tests.cli.conftest import ROOT, Relay
 from tests.support.shown import shown
 
 AT = "2027-01-15T08:00:00Z"
 NUMBERS = itertools.count()
+RELAY = {RELAY_HEADER: "0.3.0"}
 ALICE = {"gameId": "76561198000000001", "name": "Alice"}
 
 
@@ -162,9 +164,10 @@ async def test_a_stream_goes_on_behind_its_last_message_when_its_connection_ends
         if len(came_from) == 4:
             return httpx.Response(404, json={"code": "server_not_found", "detail": "there is no server one"})
         if request.url.path.endswith("/servers"):
-            return httpx.Response(200, json={"servers": [], "next_cursor": None})
+            return httpx.Response(200, json={"servers": [], "next_cursor": None}, headers=RELAY)
         number = len(came_from)
-        return httpx.Response(200, content=f'id: run-{number}\nevent: event\ndata: {{"n": {number}}}\n\n')
+        text = f'id: run-{number}\nevent: event\ndata: {{"n": {number}}}\n\n'
+        return httpx.Response(200, content=text, headers=RELAY)
 
     client = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://relay/api/v1")
     relay = RelayApi(ApiPlace("http://relay", "", "", ""), client)

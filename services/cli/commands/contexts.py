@@ -7,7 +7,7 @@ import typer
 from services.cli import contexts
 from services.cli.at_relay import Told, tell
 from services.cli.options import AsJson, argument, examples, known_contexts
-from services.cli.place import checked_url, read_secret
+from services.cli.place import checked_token, checked_url, read_secret
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,7 +35,7 @@ def add(
 ) -> None:
     """Add a relay, or replace the one of that name. Its token is kept in a file that only you can read."""
     token = read_secret(token_file, "--token-file") if token_file else ""
-    added = contexts.Context(name, checked_url(url), token)
+    added = contexts.Context(name, checked_url(url), checked_token(token, "that of --token-file"))
     file = contexts.add(added)
     fix = f"`dayz-relay context use {name}` makes it the one that commands work at."
     tell(Told({"name": name, "url": added.url}, f"{name} is added ({file}): {fix}"), as_json=as_json)

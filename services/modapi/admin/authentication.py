@@ -5,9 +5,10 @@ those who still wait.
 """
 
 from collections.abc import Callable
+from importlib.metadata import version
 
 from fastapi.security.utils import get_authorization_scheme_param
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +17,7 @@ from services.modapi.admin.problems import ApiError, ErrorCode, response
 from services.modapi.admin.tokens import AdminTokens
 from services.modapi.http.request import CutShort, TooLarge, arrival_of, read_body
 from services.relay.protocol.errors import StoreError
+from services.relay.service.http.client import RELAY_HEADER
 
 MAX_BODY_BYTES = 64 * 1024
 OPEN_PATH = "/openapi.json"
@@ -43,8 +45,17 @@ class AdminAuthentication:
         self._app = app
         self._tokens = tokens
         self._refusal = refusal
+        self._version = version("dayz-relay")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[RELAY_HEADER] = self._version
+            await send(message)
+
+        await self._answer(scope, receive, send_named)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].removeprefix(scope.get("root_path", "")) == OPEN_PATH:
             await self._app(scope, receive, send)
             return

@@ -283,6 +283,12 @@ async def test_a_refused_method_names_all_that_the_path_has(api: httpx.AsyncClie
         assert (await api.request(method, f"/api/v1{path}")).headers["allow"] == allowed
 
 
+async def test_each_answer_says_that_a_relay_gave_it(api: httpx.AsyncClient) -> None:
+    for path, token in (("/v1/fleet", TOKEN), ("/v1/fleet", "wrong"), ("/v1/openapi.json", ""), ("/x", "")):
+        answer = await api.get(f"/api{path}", headers={"authorization": f"Bearer {token}"})
+        assert answer.headers["x-dayz-relay"], path
+
+
 async def test_a_fault_of_the_relay_is_a_problem_too(api: httpx.AsyncClient, store: Store) -> None:
     await store.send("HSET", ADMIN_TOKENS, "damaged", "{")
     answering, _ = client(store, TOKEN, raises=False)

@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     import httpx
 
+RELAY_HEADER = "x-dayz-relay"
+"""The version of the relay, in every answer of its admin API: without it, another program answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
