@@ -62,18 +62,18 @@ class CommandQueue:
         self.results.waited_for += request_waits
         if not self.lease.held:
             self.results.wake()  # without the lease, results are read at intervals
+        result: Outcome = failures.FAULT
         try:
             result = await self._queue_with_deadline(command, pending, begun_s, request_waits=request_waits)
         except asyncio.CancelledError:
             self._stream.abandon(command.operation_id)
+            result = failures.CUT_SHORT
             raise
         finally:
             del self.results.pending[command.operation_id]
             self.results.waited_for -= request_waits
-        try:
-            self._ended(command, result, time.monotonic() - begun_s)
-        except Exception as error:
-            self._metrics.service.faults.caught(self._logger, FaultKind.LISTENER, error)
+            with self._metrics.service.faults.contain(self._logger, FaultKind.LISTENER):
+                self._ended(command, result, time.monotonic() - begun_s)
         return result
 
     async def _queue_with_deadline(

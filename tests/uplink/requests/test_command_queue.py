@@ -22,6 +22,7 @@ from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.requests.mod_contact import ModContact
 from services.uplink.requests.results import CommandTimes, ResultReader
+from services.uplink.takaro import failures
 from services.uplink.takaro.failures import Cause, CommandFailure
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.waiting import until
@@ -36,7 +37,15 @@ class Asker:
         self.stalls = Stalls(boottime_s())
         stream, metrics = CommandStream(store, slug), UplinkMetrics(self.registry)
         results = ResultReader(stream, self.lease, metrics, CommandTimes(**times))
-        self.command_queue = CommandQueue(stream, results, ModContact(0.0), metrics, self.stalls)
+        self.ended: list[Outcome] = []
+        self.command_queue = CommandQueue(
+            stream,
+            results,
+            ModContact(0.0),
+            metrics,
+            self.stalls,
+            ended=lambda command, result, took_s: self.ended.append(result),
+        )
         self.activity = asyncio.create_task(self.command_queue.results.run())
 
     def ask(self, *, request_waits: bool = True) -> tuple[str, asyncio.Task[Outcome | CommandFailure]]:
@@ -160,6 +169,15 @@ async def test_an_unclaimed_result_is_counted_once_by_the_owner(scene: Scene) ->
     assert await scene.left() == 0
     assert other.unclaimed == 0
     await cancelled(answer)
+
+
+async def test_a_command_that_is_cut_short_has_ended_as_well(scene: Scene) -> None:
+    """Else it would be missing among the failed commands of the page and of the API."""
+    asker = scene.begin()
+    _, answer = asker.ask()
+    await scene.handed(1)
+    await cancelled(answer)
+    assert asker.ended == [failures.CUT_SHORT]
 
 
 async def test_results_are_found_in_a_new_stream_with_lower_ids(
