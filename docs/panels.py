@@ -216,16 +216,16 @@ FLEET = (
         stacked=True,
     ),
     Panel(
-        "Dropped and dead events, by reason",
+        "Dropped events and dead letters, by reason",
         LINES,
         PER_MINUTE,
         (
-            Query(_rate("dayz_relay_events_dead_total", "reason"), "dead: {{reason}}"),
+            Query(_rate("dayz_relay_events_dead_total", "reason"), "dead letter: {{reason}}"),
             Query(_rate("dayz_relay_events_expired_total", "type"), "too old: {{type}}"),
             Query(_rate("dayz_relay_events_refused_total"), "refused by Takaro"),
             Query(_rate("dayz_relay_log_lines_dropped_total", "reason"), "log line, {{reason}}"),
         ),
-        "What is dead is kept aside, with its reason. What was too old is gone.",
+        "Dead letters are kept, with their reason. What was too old is gone.",
     ),
     Panel(
         "Events waiting, the ten longest queues",
