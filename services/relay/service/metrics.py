@@ -86,7 +86,7 @@ class ServiceMetrics(MetricTable):
     store_replicas_wanted = gauge("dayz_relay_store_replicas_wanted", "Replicas that a batch waits for.")
     refused = counter(
         "dayz_relay_refused_total",
-        "What was beyond a limit, by the name of its setting under [limits].",
+        "What was beyond a limit, by its name: that of its setting under [limits], if it has one.",
         limit=LIMIT_LABELS,
     )
     caught = counter(
