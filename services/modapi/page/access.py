@@ -1,5 +1,6 @@
 """Decides who may see the page and whose forms are accepted, and protects every answer in the browser."""
 
+import contextlib
 import hashlib
 import hmac
 import math
@@ -21,8 +22,11 @@ from services.modapi.admin.authentication import bearer_of
 from services.modapi.admin.models import Role
 from services.modapi.http.rate_limits import WrongKeys
 from services.modapi.http.request import CutShort, TooLarge, read_body
+from services.relay.protocol.errors import StoreError
+from services.relay.protocol.keys import FORM_KEY
 from services.relay.protocol.limits import Limits
 from services.relay.service.http.addresses import source_of
+from services.relay.store.client import Store
 
 SESSION_S = 12 * 3600
 COOKIE = "dayz_relay_session"
@@ -68,11 +72,13 @@ class PageAccess:
     """Lets readers in by session, by Bearer, or without any token while only this machine can reach the port
     (`loopback`)."""
 
-    def __init__(self, token: str | None, limits: Limits, *, loopback: bool) -> None:
+    def __init__(self, token: str | None, limits: Limits, store: Store, *, loopback: bool) -> None:
         self.is_open = token is None
         self._digest = _digest(token or secrets.token_hex())
         self._secret = hmac.digest(self._digest, b"dayz-relay forms", "sha256").hex()
+        self._store = store
         self._open_form_key = secrets.token_hex(16)
+        self._is_key_kept = False
         self._loopback = loopback
         self._wrong = WrongKeys(limits.wrong_keys_per_minute)
 
@@ -106,7 +112,7 @@ class PageAccess:
         """An endpoint that only a reader reaches. Others are sent to the login, or refused."""
 
         async def admitted(request: Request) -> Response:
-            if reader := self._reader(request):
+            if reader := await self._reader(request):
                 return await handler(request, reader)
             if self.is_open:
                 raise HTTPException(403, NO_TOKEN)
@@ -147,16 +153,25 @@ class PageAccess:
         address = request.client.host if request.client else "?"
         return not self._wrong.tried(source_of(address), time.monotonic())
 
-    def _reader(self, request: Request) -> Reader | None:
+    async def _reader(self, request: Request) -> Reader | None:
         headers = request.headers
         if self.is_open:
             local = self._loopback and is_local(headers.get("host", ""))
             forwarded = any(name in headers for name in _FORWARDED)
-            return Reader(math.inf, self._open_form_key) if local and not forwarded else None
+            return Reader(math.inf, await self._form_key()) if local and not forwarded else None
         if (token := bearer_of(headers)) is not None:
             return Reader(math.inf) if self._is_token(token) else None
         session = request.session
         return Reader(session["until_s"], session["form_key"], logged_in=True) if session else None
+
+    async def _form_key(self) -> str:
+        """The key of the forms of an open page. Pages in a browser outlive modapi, so their key does too."""
+        if not self._is_key_kept:
+            with contextlib.suppress(StoreError):
+                await self._store.send("SET", FORM_KEY, self._open_form_key, "NX")
+                self._open_form_key = (await self._store.send("GET", FORM_KEY)).decode()
+                self._is_key_kept = True
+        return self._open_form_key
 
     def _is_token(self, presented: str) -> bool:
         return hmac.compare_digest(_digest(presented), self._digest)

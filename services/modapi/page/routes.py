@@ -32,7 +32,8 @@ def add_page(app: FastAPI, context: AdminContext) -> None:
     modapi = context.settings.modapi
     token = modapi.admin_token.get_secret_value() if modapi.admin_token else None
     live = LivePages(context)
-    access = PageAccess(token, context.settings.limits, loopback=is_loopback(modapi.admin_host))
+    limits, loopback = context.settings.limits, is_loopback(modapi.admin_host)
+    access = PageAccess(token, limits, context.store, loopback=loopback)
     pages = Pages(access, context, live)
     forms = Forms(access, context, pages)
     for_readers = access.for_readers

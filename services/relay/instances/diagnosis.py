@@ -67,8 +67,9 @@ _LINKS: dict[str, Problem] = {
         True,
         "Takaro refuses this server",
         "if it is the token: copy it from Takaro's dashboard anew (Settings, Game Servers, Add Game Server,"
-        " Generic) into registration_token. If it is the number of servers: remove one at Takaro, or change"
-        " the plan. If it is the name: give the server another one. It is tried again every few minutes",
+        " Generic) into registration_token{own}. If it is the number of servers: remove one at Takaro, or"
+        " change the plan. If it is the name: give the server another one. It is tried again every few"
+        " minutes",
     ),
     LinkState.PAUSED: Problem(
         ProblemCode.PAUSED,
@@ -195,9 +196,9 @@ def _mod(facts: Facts, url: str, unknown_call: UnknownKeyCall | None) -> list[Pr
 
 
 def _link(entry: ServedEntry, facts: Facts) -> list[Problem]:
+    command = f"dayz-relay instance set {entry.instance.slug} --registration-token-file FILE"
+    own = "" if entry.origin is Origin.FILE else f", or its own with `{command}`"
     if entry.instance.registration_token is None:
-        command = f"dayz-relay instance set {entry.instance.slug} --registration-token-file FILE"
-        own = "" if entry.origin is Origin.FILE else f", or its own with `{command}`"
         fix = f"set {REGISTRATION_TOKEN_PLACE}{own}: {_KEPT} until then"
         what = "it has no registration token of Takaro"
         return [Problem(ProblemCode.NO_REGISTRATION_TOKEN, True, what, fix)]
@@ -207,7 +208,7 @@ def _link(entry: ServedEntry, facts: Facts) -> list[Problem]:
     if facts.link == LinkState.READY:
         return []
     problem = _LINKS.get(facts.link, _CONNECTING)
-    return [replace(problem, what=facts.link_why or problem.what)]
+    return [replace(problem, what=facts.link_why or problem.what, fix=problem.fix.format(own=own))]
 
 
 def _waiting(slug: str, facts: Facts) -> list[Problem]:

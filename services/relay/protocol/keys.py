@@ -50,6 +50,9 @@ ADMIN_PORTS = "relay:admin-ports"
 ADMIN_TOKENS = "relay:admin-tokens"
 """Hash: name -> a token of the admin API, as modapi/admin/tokens.py has it."""
 
+FORM_KEY = "relay:form-key"
+"""String: the key of the forms of the page while it needs no token (modapi/page/access.py)."""
+
 CALL_ANSWERS = "relay:{calls}:answers"
 """Hash: a call of the admin API with an Idempotency-Key -> its answer, as modapi/admin/repeats.py has it."""
 

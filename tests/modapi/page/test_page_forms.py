@@ -95,6 +95,16 @@ async def test_a_wrong_field_is_named_and_what_was_typed_stays(
         assert f'value="{fields["name"]}"' in answer.text
 
 
+async def test_a_name_that_is_taken_opens_the_field_that_makes_it_another_one(
+    store: Store, slug: str
+) -> None:
+    async with page(store, slug) as client:
+        await log_in(client)
+        answer = await add(client, name=slug)
+        assert answer.status_code == 409 and f"{slug} is defined in" in answer.text
+        assert "<details open><summary>Short name (slug)" in answer.text
+
+
 async def test_a_server_is_disabled_enabled_and_gets_a_new_key(store: Store, slug: str) -> None:
     new = f"{slug}-new"
     async with page(store, slug) as client:

@@ -507,6 +507,16 @@ async def test_without_a_configured_token_forms_need_their_key_too(store: Store,
         assert (await client.post(path, data={"key": key})).status_code == 303
 
 
+async def test_without_a_configured_token_forms_work_after_a_restart_of_the_relay(
+    store: Store, slug: str
+) -> None:
+    async with page(store, slug, token=None) as client:
+        data = {"key": await form_key(client, slug)}
+    id = await add_dead_letter(store, slug, LOG)
+    async with page(store, slug, token=None) as client:
+        assert (await client.post(f"/instance/{slug}/dead/{id}/drop", data=data)).status_code == 303
+
+
 async def test_a_form_beyond_its_size_is_refused(store: Store, slug: str) -> None:
     async with page(store, slug) as client:
         assert (await log_in(client, "x" * 10_000)).status_code == 413

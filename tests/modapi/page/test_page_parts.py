@@ -347,9 +347,10 @@ def test_a_time_has_its_date_without_the_script() -> None:
 def test_a_fix_links_to_the_dead_letters_and_marks_commands() -> None:
     told = [
         Problem(ProblemCode.SILENT, False, "2 are dead", "dayz-relay dlq list a"),
-        Problem(ProblemCode.SILENT, True, "away", "`dayz-relay doctor` <tries>"),
+        Problem(ProblemCode.SILENT, True, "away: `restart`", "`dayz-relay doctor` <tries>"),
     ]
     shown = render("server_facts", row=row("a", told))
+    assert "away: <code>restart</code>" in shown and "`" not in fleet_page([row("a", told[1:])], View())
     assert 'href="#dead-title"' in shown and "dlq list" not in shown
     assert "<code>dayz-relay doctor</code> &lt;tries&gt;" in shown
 

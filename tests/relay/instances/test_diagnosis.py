@@ -22,6 +22,7 @@ INSTANCE = Instance(
 )
 ENTRY = ServedEntry(INSTANCE, Origin.FILE, (KeyDigest(digest="d", added_ms=0),))
 UNTOKENED = replace(ENTRY, instance=INSTANCE.model_copy(update={"registration_token": None}))
+STORED = replace(ENTRY, origin=Origin.REDIS)
 URL = "http://127.0.0.1:8088"
 
 
@@ -36,6 +37,7 @@ def test_a_server_that_is_up_has_no_problem() -> None:
         (replace(ENTRY, keys=()), replace(UP, contact_ms=None), "never called", f"must be {URL} (with"),
         (ENTRY, replace(UP, contact_ms=NOW_MS - 90_000), "heard of 90 s ago", "-serverMod="),
         (ENTRY, replace(UP, link="refused"), "Takaro refuses", "registration_token"),
+        (STORED, replace(UP, link="refused"), "Takaro refuses", "instance set one --registration-token-file"),
         (ENTRY, replace(UP, link="waiting"), "out of reach", "[takaro] url"),
         (ENTRY, replace(UP, link=""), "no link to Takaro yet", "log of uplink"),
         (ENTRY, replace(UP, link="stopped"), "was stopped", "start uplink"),
