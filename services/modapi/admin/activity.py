@@ -137,7 +137,7 @@ async def _stream(
 
     async def found() -> Messages:
         directory = context.fleet.directory
-        async for entries in followed.entries():
+        async for entries in followed:
             if directory.complete.is_set() and row.slug not in directory.entries:
                 return
             of_kind = [entry for entry in entries if kind_of(entry) in kinds]

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from services.modapi.fleet.journal import Journal
-from services.modapi.fleet.watched_activity import Followed, WatchedActivity, bytes_of
+from services.modapi.fleet.watched_activity import WatchedActivity, bytes_of
 from services.relay.instances.accepted import accepted, undelivered
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.cursor import Cursor, in_order
@@ -80,8 +80,10 @@ class RecentActivity:
             await asyncio.sleep(LOOK_EVERY_S)
         return await self.now(slug, facts)
 
-    async def follow(self, slug: str, facts: Facts, *, goes_on: bool = False) -> Followed | None:
-        """All that is known, the oldest first, and where it goes on. None: too many servers are watched.
+    async def follow(
+        self, slug: str, facts: Facts, *, goes_on: bool = False
+    ) -> AsyncIterator[list[ActivityEntry]] | None:
+        """All that is known, the oldest first, then what comes. None: too many servers are watched.
 
         Something may be in both. A reader who `goes_on` gets all that the journal still has. Raises
         StoreError.
@@ -90,11 +92,10 @@ class RecentActivity:
         if watched is None:
             return None
         watched.follow()
-        journal = watched.journal
-        number = journal.number
-        earlier = journal.items if goes_on else ()
+        number = watched.journal.number
+        earlier = watched.journal.items if goes_on else ()
         found = {entry.id: entry for entry in (*earlier, *await self.known(slug, facts))}
-        return Followed(watched, in_order(found.values()), number)
+        return watched.read(in_order(found.values()), number)
 
     def _watching(self, slug: str) -> WatchedActivity | None:
         watched = self._watched.get(slug)
@@ -154,12 +155,12 @@ class FleetActivity:
         async def copy() -> None:
             while True:
                 if followed := await patiently(lambda: self._followed(slug)):
-                    async for entries in followed.entries():
+                    async for entries in followed:
                         for entry in cursor.new(entries):
                             self.journal.add((slug, entry))
                 await asyncio.sleep(FLEET_LOOK_EVERY_S)
 
         await self._recent.faults.keep_running(InstanceLogger(logger, slug), copy)
 
-    async def _followed(self, slug: str) -> Followed | None:
+    async def _followed(self, slug: str) -> AsyncIterator[list[ActivityEntry]] | None:
         return await self._recent.follow(slug, await facts_of(self._recent.store, slug))

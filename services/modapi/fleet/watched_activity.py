@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import NamedTuple
 
 import orjson
 
@@ -65,6 +64,19 @@ class WatchedActivity:
         if self._following is None:
             self._following = asyncio.create_task(self._keep_running(self._follow))
 
+    async def read(self, first: list[ActivityEntry], number: int) -> AsyncIterator[list[ActivityEntry]]:
+        """For the reader of a stream: `first`, then the journal behind `number`; an empty list after TICK_S
+        without any.
+
+        Ends when modapi stops, and when the reader is too far behind.
+        """
+        entries: list[ActivityEntry] | None = first
+        while entries is not None and not self.journal.is_closed:
+            yield entries
+            self.used_s = time.monotonic()
+            await self.journal.news(number, TICK_S)
+            entries, number = self.journal.since(number), self.journal.number
+
     async def _watch(self) -> None:
         async for entries in watch(self._store, self._slug):
             for entry in entries:
@@ -94,27 +106,6 @@ class WatchedActivity:
         self.journal.close()
         await cancelled(self._watching)
         await cancelled(self._following)
-
-
-class Followed(NamedTuple):
-    """What the reader of a stream begins with: `first`, then the journal behind `number`."""
-
-    watched: WatchedActivity
-    first: list[ActivityEntry]
-    number: int
-
-    async def entries(self) -> AsyncIterator[list[ActivityEntry]]:
-        """What is known, then what comes; an empty list after TICK_S without any.
-
-        Ends when modapi stops, and when the reader is too far behind.
-        """
-        entries: list[ActivityEntry] | None = self.first
-        number, journal = self.number, self.watched.journal
-        while entries is not None and not journal.is_closed:
-            yield entries
-            self.watched.used_s = time.monotonic()
-            await journal.news(number, TICK_S)
-            entries, number = journal.since(number), journal.number
 
 
 def kind_of(entry: ActivityEntry) -> str:

@@ -29,16 +29,12 @@ FOLLOW_EVERY_S = 0.5
 
 
 async def accepted(store: Store, slug: str, facts: Facts) -> list[ActivityEntry]:
-    """The newest events that wait for Takaro, at most REMEMBERED, then the newest dead letters of the mod's.
+    """The newest events that wait for Takaro, at most REMEMBERED, and the newest dead letters of the mod's.
+    The newest come first.
 
     Events are among them at once: most are delivered in a moment (`undelivered`). Raises StoreError.
     """
-    stream = EventStream(store, slug)
-    entries, delivered, dead_letters = await asyncio.gather(
-        stream.newest(BATCHES), stream.delivered(), DeadLetters(store, slug).newest(DEAD_LETTERS)
-    )
-    waits = waiting(entries, delivered, facts.now_ms, 0)
-    return [*waits[:REMEMBERED], *_shown(dead_letters)]
+    return (await _Follower(store, slug).look(facts, settled_ms=0))[::-1]
 
 
 def undelivered(accepted: Iterable[ActivityEntry], ended: Iterable[ActivityEntry]) -> list[ActivityEntry]:
@@ -66,7 +62,10 @@ async def follow(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
     while True:
         found: list[ActivityEntry] = []
         with contextlib.suppress(StoreError):
-            found = await follower.look()
+            facts = await facts_of(store, slug)
+            # While Takaro takes events, most younger ones are delivered in a moment. Without a link none is.
+            is_linked = facts.uplink and facts.link == LinkState.READY
+            found = await follower.look(facts, SETTLED_MS if is_linked else 0)
         yield found
         await asyncio.sleep(FOLLOW_EVERY_S)
 
@@ -75,56 +74,42 @@ class _Follower:
     """Remembers how far it has read the events and the dead letters of one instance."""
 
     def __init__(self, store: Store, slug: str) -> None:
-        self._store, self._slug = store, slug
         self._stream, self._dead_letters = EventStream(store, slug), DeadLetters(store, slug)
-        self._last_entry: str | None = None  # an id; None before the first look
+        self._last_entry: str | None = None  # an id; None: it begins with the newest
         self._last_dead_letter: str | None = None
 
-    async def look(self) -> list[ActivityEntry]:
+    async def look(self, facts: Facts, settled_ms: int) -> list[ActivityEntry]:
         """The entries that are new since the last call, the oldest first. Raises StoreError.
 
-        Of a server without any it costs one call of Redis.
+        Of a server without any it costs no call of Redis.
         """
-        facts = await facts_of(self._store, self._slug)
-        waits = dead = list[ActivityEntry]()
-        if facts.oldest_ms is not None:
-            waits = await self._waiting(facts.now_ms, settled_after_ms(facts))
-        elif self._last_entry is None:
-            self._last_entry = ""
-        if facts.dead:
-            dead = await self._dead()
-        elif self._last_dead_letter is None:
-            self._last_dead_letter = ""
-        return sorted([*waits, *dead], key=lambda entry: entry.at_ms)
+        found = [*await self._waiting(facts, settled_ms), *await self._dead(facts)]
+        return sorted(found, key=lambda entry: entry.at_ms)
 
-    async def _waiting(self, now_ms: int, settled_ms: int) -> list[ActivityEntry]:
-        if self._last_entry is None:
+    async def _waiting(self, facts: Facts, settled_ms: int) -> list[ActivityEntry]:
+        entries: list[StreamEntry] = []
+        if facts.oldest_ms is not None and self._last_entry is None:
             entries = (await self._stream.newest(BATCHES))[::-1]
-        else:
-            entries = await self._stream.read(self._last_entry, BATCHES)
-        settled = list(takewhile(lambda entry: _is_settled(entry, now_ms, settled_ms), entries))
-        found = waiting(settled[::-1], await self._stream.delivered(), now_ms, settled_ms)
+        elif facts.oldest_ms is not None:
+            entries = await self._stream.read(self._last_entry or "", BATCHES)
+        settled = list(takewhile(lambda entry: _is_settled(entry, facts.now_ms, settled_ms), entries))
+        found: list[ActivityEntry] = []
+        if settled:
+            found = waiting(settled[::-1], await self._stream.delivered(), facts.now_ms, settled_ms)
         if self._last_entry is None:
             found = found[:REMEMBERED]
         if settled or not entries:
             self._last_entry = settled[-1].id if settled else self._last_entry or ""
         return found[::-1]
 
-    async def _dead(self) -> list[ActivityEntry]:
-        if self._last_dead_letter is None:
+    async def _dead(self, facts: Facts) -> list[ActivityEntry]:
+        dead_letters: list[DeadLetter] = []
+        if facts.dead and self._last_dead_letter is None:
             dead_letters = (await self._dead_letters.newest(DEAD_LETTERS))[::-1]
-        else:
-            dead_letters = await self._dead_letters.after(self._last_dead_letter, DEAD_LETTERS)
+        elif facts.dead:
+            dead_letters = await self._dead_letters.after(self._last_dead_letter or "", DEAD_LETTERS)
         self._last_dead_letter = dead_letters[-1].id if dead_letters else self._last_dead_letter or ""
         return _shown(dead_letters)
-
-
-def settled_after_ms(facts: Facts) -> int:
-    """Age (ms) from which an event that is still in the stream is shown as waiting.
-
-    While Takaro takes events, most younger events are delivered in a moment. Without a link none is: then 0.
-    """
-    return SETTLED_MS if facts.uplink and facts.link == LinkState.READY else 0
 
 
 def _is_settled(entry: StreamEntry, now_ms: int, settled_ms: int) -> bool:
