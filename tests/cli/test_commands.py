@@ -41,7 +41,7 @@ IN_TURN: list[tuple[str, str, int, str]] = [
     ("token new", "token new --kind admin", 0, "relay.toml"),
     ("doctor", "doctor", 1, "modapi runs on"),
     ("version", "version", 0, "dayz-relay"),
-    ("help", "help dlq show", 0, "Show one in full"),
+    ("help", "help dlq show", 0, "Show one dead letter in full"),
 ]
 
 ELSEWHERE = {

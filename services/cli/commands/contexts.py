@@ -50,7 +50,7 @@ def use(name: Name, as_json: AsJson = False) -> None:
 
 @app.command("list")
 def list_contexts(as_json: AsJson = False) -> None:
-    """Show all; * is the one in use."""
+    """Show the relays that have a name; * is the one in use."""
     found = contexts.read()
     urls = {one.name: one.url for one in found.known.values()}
     lines = [

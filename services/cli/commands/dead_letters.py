@@ -26,7 +26,7 @@ OUTCOMES = {
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Events that Takaro would refuse, or has refused: list, show, retry, drop.",
+    help="Dead letters, the events that cannot be delivered: list, show, retry, drop.",
     epilog=examples(
         "dayz-relay dlq list               the number for each server",
         "dayz-relay dlq list chernarus",
@@ -55,7 +55,7 @@ async def list_dead_letters(
     slug: MaybeSlug = None,
     count: Annotated[int, typer.Option(metavar="N", min=1, max=MOST_LISTED, help="How many.")] = 20,
 ) -> Told:
-    """Show the newest; without a server the number for each.
+    """Show the newest dead letters of a server; without one their number for each.
 
     They are events that Takaro would refuse, or has refused.
     """
@@ -87,7 +87,7 @@ async def _newest(relay: "RelayApi", slug: str, count: int) -> Told:
 
 @at_relay(app, "show")
 async def show_dead_letter(relay: "RelayApi", slug: Slug, letter_id: Annotated[str, _ID]) -> Told:
-    """Show one in full, as the mod sent it."""
+    """Show one dead letter in full, as the mod sent it."""
     letter = await relay.get(_path(relay, slug, letter_id))
     no_retry = [f"\nIt cannot be retried: {safe(letter['no_retry'])}."] if letter["no_retry"] else []
     return Told(
@@ -106,7 +106,7 @@ async def retry_dead_letters(
     letter_id: MaybeId = None,
     every: All = False,
 ) -> Told:
-    """Try to deliver one again, or all, repaired as they would be today."""
+    """Try to deliver a dead letter again, or all, repaired as they would be today."""
     _must_be_named(letter_id, every)
     came = await relay.post(_path(relay, slug, "retry" if every else f"{letter_id}/retry"))
     tried = dict(came["counts"]) if every else {came["outcome"]: 1}
@@ -130,7 +130,7 @@ async def drop_dead_letters(
     every: All = False,
     yes: Yes = False,
 ) -> Told | int:
-    """Delete one, or all.
+    """Delete a dead letter, or all.
 
     With --all it asks first.
     """

@@ -132,7 +132,7 @@ async def tail(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Show events as they wait and pass, and commands as they end, from the last 50 of each on.
+    """Show events and commands live, beginning with the last 50 of each.
 
     Events (→) wait for Takaro, or were delivered or put aside; commands (←) have ended. At most 50 servers
     are shown at once.

@@ -35,7 +35,7 @@ TOKENS: dict[Kind, str] = {
 def up(config: Config = RELAY_TOML, data: Data = DATA) -> int:
     """Run the whole relay, with its own store unless redis.url is set.
 
-    What dies is started again.
+    A part that dies is started again.
     """
     from services.cli import up
 

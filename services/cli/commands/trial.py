@@ -41,7 +41,7 @@ def mod(
     players: Annotated[int, typer.Option(min=1, help="Most players online.")] = 20,
     registration_token: Annotated[str, typer.Option(help="The token in its config at first.")] = "simulated",
 ) -> None:
-    """A DayZ server with the mod."""
+    """Run a simulated DayZ server with the mod."""
     from services.sim.main import run_mod
 
     parts = urlsplit(url)
@@ -61,7 +61,7 @@ def takaro(
     host: Annotated[str, typer.Option(help="Where it listens.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 0,
 ) -> None:
-    """A Takaro that game servers connect to."""
+    """Run a simulated Takaro for a relay to connect to."""
     from services.sim.main import run_takaro
 
     _run("takaro", run_takaro(registration_tokens={registration_token}, host=host, port=port))
