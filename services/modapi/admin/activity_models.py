@@ -11,6 +11,8 @@ from services.relay.service.settings_values import NotBlank
 
 
 class PlayerPosition(BaseModel):
+    """A place in the game; `y` is the height."""
+
     x: float
     y: float
     z: float
