@@ -1,4 +1,4 @@
-"""Takes the events of one instance from the body of a POST to the stream. A 200: they are in Redis."""
+"""Takes the events of one instance from the body of a POST to the stream. After a 200 they are in Redis."""
 
 import asyncio
 import logging
@@ -44,7 +44,7 @@ _LIMITS: dict[str, str] = {
 _PLAYER_NOT_KNOWN = (Reason.UNKNOWN_PLAYER, Reason.NO_PLATFORM_ID)
 
 
-async def _waits() -> None:
+async def _never_given_up() -> None:
     """The check of a sender that never gives up."""
 
 
@@ -83,11 +83,14 @@ class EventIntake:
         self._roster_read_s: float | None = None
 
     async def take(
-        self, body: bytes, received_s: float, still_waits: Callable[[], Awaitable[None]] = _waits
+        self,
+        body: bytes,
+        received_s: float,
+        raise_if_given_up: Callable[[], Awaitable[None]] = _never_given_up,
     ) -> TakenBatch:
         """Stores the events of a body whose first bytes arrived at `received_s` (on time.monotonic()).
 
-        `still_waits` is called right before they are stored, and raises if the mod has given up. Raises
+        `raise_if_given_up` is called right before they are stored, and raises if the mod has given up. Raises
         StoreError: then nothing is stored, or it is not known whether anything is.
         """
         try:
@@ -101,7 +104,7 @@ class EventIntake:
             return TakenBatch(NOT_ASKED, 0)
         players, new = self._roster.take_changes(), posted[:0]
         try:
-            await still_waits()
+            await raise_if_given_up()
             posted, appended = await self._append(posted, players, received_s)
             new = [] if appended.full else posted[appended.repeated :]
         finally:  # if the mod has hung up, it sends the same again

@@ -47,7 +47,7 @@ class Polled(NamedTuple):
 class _Poll:
     """One poll while it is under way. `gone`: its mod has hung up."""
 
-    still_waits: Callable[[float], Awaitable[None]]
+    raise_if_given_up: Callable[[float], Awaitable[None]]
     hinted: bool = False  # since the last look began
     hold_s: float = 0.0  # how long it is held, 0: it is not
     began_s: float = 0.0
@@ -102,16 +102,18 @@ class Polls:
     async def answer(
         self,
         connection: CallerConnection,
-        still_waits: Callable[[float], Awaitable[None]],
+        raise_if_given_up: Callable[[float], Awaitable[None]],
     ) -> Polled:
         """Answers a poll whose mod has not hung up before this call.
 
-        `still_waits(held_s)` is called before and after each look for commands. It raises if the mod has
-        given up a poll that is held for `held_s`. Raises StoreError.
+        `raise_if_given_up(held_s)` is called before and after each look for commands. It raises if the mod
+        has given up a poll that is held for `held_s`. Raises StoreError.
         """
         if self._poll:
             self._end(self._poll, Ending.SUPERSEDED)
-        poll = self._poll = _Poll(still_waits)  # before looking: a hint that comes meanwhile is not lost
+        poll = self._poll = _Poll(
+            raise_if_given_up
+        )  # before looking: a hint that comes meanwhile is not lost
         connection.on_gone = partial(self._hung_up, poll)
         now_s = time.monotonic()
         # Refreshes go out at the end of a hold: an answer now would leave the mod deaf until its next poll.
@@ -158,7 +160,7 @@ class Polls:
     async def _look(self, poll: _Poll, *, refreshes_alone: bool) -> bytes:
         """The answer if there are commands, b"" if there are none or the poll is over. Raises StoreError."""
         held_s = poll.hold_s + EARLY_S if poll.hold_s else 0.0
-        await poll.still_waits(held_s)
+        await poll.raise_if_given_up(held_s)
         is_over = poll.gone or poll.ending is not None or self._poll is not poll
         if is_over:
             return b""
@@ -178,7 +180,7 @@ class Polls:
             poll.taking = None
         commands = [] if taking.cancelled() else taking.result()
         try:
-            await poll.still_waits(held_s)
+            await poll.raise_if_given_up(held_s)
         except BaseException:
             self._commands.stream.hand_back(commands)
             raise

@@ -14,7 +14,7 @@ from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import ModApi
-from services.relay.store.client import Store, steadily
+from services.relay.store.client import Store, resubscribing
 
 RESULTS_TAKEN_FOR_S = 12.0
 """How long results are still taken from the mod of an instance that is no longer served. uplink waits 11 s
@@ -83,7 +83,7 @@ class ServedInstances:
         Polls are held only while hints arrive.
         """
         try:
-            async for _, slugs in steadily(lambda: self.store.hints(WAKE_MODAPI), self._unsubscribed):
+            async for _, slugs in resubscribing(lambda: self.store.hints(WAKE_MODAPI), self._unsubscribed):
                 if not slugs:  # subscribed: from here on no hint is missed
                     self._subscribed = True
                     for instance in self.instances.values():

@@ -1,4 +1,4 @@
-"""uplink: put together, run, stopped."""
+"""The service uplink: its parts are made, run and stopped here."""
 
 import logging
 import os

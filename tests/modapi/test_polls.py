@@ -68,13 +68,13 @@ class Mod:
             if connection.on_gone:
                 connection.on_gone()
 
-        async def still_waits(held_s: float) -> None:
+        async def raise_if_given_up(held_s: float) -> None:
             self.looks -= 1
             if self.looks < 0:
                 raise StoodStill
 
         self.watching.append(asyncio.create_task(watch()))
-        return asyncio.create_task(self.polls.answer(connection, still_waits))
+        return asyncio.create_task(self.polls.answer(connection, raise_if_given_up))
 
     async def held_poll(self, *, long: bool = False) -> asyncio.Task[Polled]:
         if long:

@@ -14,7 +14,7 @@ from services.relay.instances.facts import Facts, facts_of
 from services.relay.service.faults import OwnFaults
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import InstanceLogger
-from services.relay.store.client import Store, patiently
+from services.relay.store.client import Store, until_redis_answers
 
 CLEAR_UP_EVERY_S = 5.0
 KEPT_S = 15.0  # how long the activity of a server is watched after the last reader has looked
@@ -154,7 +154,7 @@ class FleetActivity:
 
         async def copy() -> None:
             while True:
-                if followed := await patiently(lambda: self._followed(slug)):
+                if followed := await until_redis_answers(lambda: self._followed(slug)):
                     async for entries in followed:
                         for entry in cursor.new(entries):
                             self.journal.add((slug, entry))

@@ -33,7 +33,6 @@ class ModCall(NamedTuple):
     """`path` has neither the key nor doubled slashes. `operation_id` is set for RESULT only."""
 
     kind: CallKind
-    method: str
     path: str
     key: str
     operation_id: str = ""
@@ -82,7 +81,7 @@ def read_call(method: str, path: str, query: bytes, headers: Headers) -> ModCall
             kind, operation_id = CallKind.RESULT, name
     if method != _METHODS.get(kind, method):
         kind = CallKind.OTHER
-    return ModCall(kind, method, "/" + "/".join(parts), key, operation_id)
+    return ModCall(kind, "/" + "/".join(parts), key, operation_id)
 
 
 def is_direct(headers: Headers) -> bool:

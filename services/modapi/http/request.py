@@ -78,7 +78,7 @@ class ModRequest:
     answered_within_s: float
     slug: str = ""
 
-    async def still_waits(self, held_s: float = 0.0) -> None:
+    async def raise_if_given_up(self, held_s: float = 0.0) -> None:
         """Call this right before a step that must not be done for a mod that has given up its request.
 
         Such a mod repeats the request, most likely to another modapi. Raises CutShort if the mod has hung up,

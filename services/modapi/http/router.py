@@ -162,12 +162,12 @@ class ModRouter:
             self._callers.log(
                 request.address, "body", f"a batch of {size_bytes} bytes was cut at limits.body_bytes"
             )
-        await request.still_waits()
+        await request.raise_if_given_up()
         intake = instance.agent_intake
         if request.call.kind is CallKind.EVENTS:
             intake = instance.intake
             instance.mod.called(CallKind.EVENTS, request.address)
-        taken = await intake.take(body, request.arrival.at_s, request.still_waits)
+        taken = await intake.take(body, request.arrival.at_s, request.raise_if_given_up)
         instance.rate_limits.posted(taken.events, len(body), repaired=taken.repaired)
         if not taken.token:
             return ModAnswer(503, _FULL, "full")
@@ -175,9 +175,9 @@ class ModRouter:
 
     async def _poll(self, request: ModRequest) -> ModAnswer:
         instance = await self._admitted(request, request.call.key)
-        await request.still_waits()
+        await request.raise_if_given_up()
         instance.mod.called(CallKind.POLL, request.address)
-        polled = await instance.polls.answer(request.arrival.connection, request.still_waits)
+        polled = await instance.polls.answer(request.arrival.connection, request.raise_if_given_up)
         if polled.answer is None:
             raise CutShort
         return ModAnswer(200, polled.answer, held_s=polled.held_s)

@@ -15,7 +15,7 @@ import orjson
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import WATCH, keys_of
 from services.relay.service.lifecycle import cancelled
-from services.relay.store.client import Store, patiently, steadily
+from services.relay.store.client import Store, resubscribing, until_redis_answers
 
 REMEMBERED = 50  # number of events, and of writes, that an owner remembers for the next watcher
 
@@ -71,7 +71,7 @@ async def watch(
     seen: dict[str, dict[int, None]] = {}  # run of an owner -> the numbers of its entries
     watching: asyncio.Task[None] | None = None
     try:
-        async for _, body in steadily(lambda: store.messages(WATCH + slug)):
+        async for _, body in resubscribing(lambda: store.messages(WATCH + slug)):
             if not body:  # subscribed: before that, the remembered entries would be lost
                 await cancelled(watching)
                 watching = asyncio.create_task(_keep_watched(store, slug, watched_ms, again_s))
@@ -83,7 +83,7 @@ async def watch(
 async def _keep_watched(store: Store, slug: str, watched_ms: int, again_s: float) -> None:
     """Keeps the watcher's key alive. The name in it is new, so the owner publishes what it remembers."""
     key, name = keys_of(slug).watched, secrets.token_hex(4)
-    await patiently(lambda: store.send("SET", key, name, "PX", watched_ms))
+    await until_redis_answers(lambda: store.send("SET", key, name, "PX", watched_ms))
     while True:
         await asyncio.sleep(again_s)
         with contextlib.suppress(StoreError):

@@ -21,7 +21,7 @@ from services.relay.service.lifecycle import collect_garbage_for
 from services.relay.service.logs import CHANGE, InstanceLogger, hide
 from services.relay.service.settings import NO_INSTANCE, Instance, Settings
 from services.relay.service.settings_warnings import equal_names, secrets_in
-from services.relay.store.client import Store, steadily
+from services.relay.store.client import Store, resubscribing
 
 LOOK_EVERY_S = 1.0
 
@@ -89,7 +89,7 @@ class Directory:
                     await nudge.wait()
 
     async def _listen(self) -> None:
-        async for _ in steadily(lambda: self._store.hints(WAKE_INSTANCES)):
+        async for _ in resubscribing(lambda: self._store.hints(WAKE_INSTANCES)):
             self._store_nudge.set()
 
     async def _look_at_store(self) -> None:

@@ -60,7 +60,7 @@ CALL_TIMES = "relay:{calls}:times"
 """Sorted set: the same calls -> when they began (ms)."""
 
 IDENTIFIES = "relay:identifies"
-"""String: how far the turns to identify that were given reach, see scripts/identify_turn.lua."""
+"""String: in how many ms the last turn to identify comes, and since when; see scripts/identify_turn.lua."""
 
 
 WATCH = "relay:watch:"

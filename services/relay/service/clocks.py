@@ -19,7 +19,7 @@ else:
 """Seconds on a clock that also runs while the machine sleeps, if the machine has one."""
 
 WALL_AHEAD_S = time.time() - boottime_s()
-"""How far the wall clock was before `boottime_s` when this process began."""
+"""How far the wall clock was ahead of `boottime_s` when this process began."""
 
 
 def wall_s() -> float:

@@ -20,7 +20,7 @@ Fold = Callable[[Iterable[float]], float]  # one value for all instances togethe
 
 
 def earliest(moments: Iterable[float]) -> float:
-    """Of moments, 0 being none."""
+    """The earliest moment; 0 means none."""
     return min(filter(None, moments), default=0.0)
 
 
@@ -43,7 +43,7 @@ class Series:
 
 
 class SeriesRow:
-    """The values of one instance. A row that is not `shown()` is another process' to tell."""
+    """The values of one instance. A row that is not `shown()` is shown by another process."""
 
     def __init__(self, shown: Callable[[], bool]) -> None:
         self.shown = shown
@@ -68,7 +68,7 @@ class InstanceSeries:
     def row(self, slug: str) -> SeriesRow:
         """The row of an instance, made when it is asked for first. Its counters begin at 0.
 
-        Who counts on keeps its `values`: what ends after the instance was forgotten is not shown any more.
+        A counter may keep the row's `values`: what it counts after this is not shown.
         """
         row = self._rows.get(slug)
         if row is None:

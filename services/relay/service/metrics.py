@@ -40,7 +40,7 @@ class ServiceMetrics(MetricTable):
     build = gauge("dayz_relay_build_info", "1: what runs.", service=(), version=(), python=())
     loop_lag = histogram(
         "dayz_relay_loop_lag_seconds",
-        "How much later than asked for the service came to its turn, once a second.",
+        "How late a timer of the service was that fires once a second.",
         LAGS_S,
     )
     reload_failed = gauge(
@@ -80,9 +80,7 @@ class ServiceMetrics(MetricTable):
         "dayz_relay_process_restarts_total",
         "Times that `dayz-relay up` has started this process again after it had ended by itself.",
     )
-    store_replicas = gauge(
-        "dayz_relay_store_replicas", "Replicas that hear every write, of the primary with the fewest."
-    )
+    store_replicas = gauge("dayz_relay_store_replicas", "Connected replicas of the primary with the fewest.")
     store_replicas_wanted = gauge("dayz_relay_store_replicas_wanted", "Replicas that a batch waits for.")
     refused = counter(
         "dayz_relay_refused_total",
@@ -151,7 +149,7 @@ class ServiceMetrics(MetricTable):
         self.store_replicas_wanted.set(facts.replicas)
 
     async def watch_loop(self, every_s: float = LOOK_EVERY_S) -> None:
-        """Never returns. It looks between the moments that all other work shares, not to measure that."""
+        """Never returns. It looks between the moments that periodic work shares, to leave that work out."""
         while True:
             asked_s = time.monotonic()
             wait_s = next_beat_s(asked_s, every_s, offset_s=every_s / 4) - asked_s + TIMER_EARLY_S

@@ -12,7 +12,7 @@ from typing import Any
 
 from services.relay.protocol.errors import StoreError
 from services.relay.store.connection import Argument
-from services.relay.store.refusals import RedisRefusal, Then, store_error, verdict_on
+from services.relay.store.refusals import RedisRefusal, Retry, store_error, verdict_on
 
 STOOD_STILL_S = 0.1
 HAND_ON_WITHIN_S = 0.25  # time after a standstill in which a reply that came during it reaches its caller
@@ -77,7 +77,7 @@ class StoreCall:
     def settle(self, reply: Any) -> bool:
         """Gives the reply to the caller. Returns True, and does not, if the call must be sent again."""
         if isinstance(reply, RedisRefusal):
-            if not self.given_up and verdict_on(reply).then is not Then.GIVE_UP:
+            if not self.given_up and verdict_on(reply).retry is not Retry.NEVER:
                 return True
             reply = store_error(reply)
         self.kept = False

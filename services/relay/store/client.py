@@ -23,7 +23,7 @@ from services.relay.store.round_trip import CALL_TIMEOUT_S, PipelineTerms
 from services.relay.store.subscription import PROBE_EVERY_S, Subscription
 from services.relay.store.url import StoreKind, parse
 
-__all__ = ("CLOCK", "RETRY_EVERY_S", "Script", "Store", "pairs", "patiently", "steadily")
+__all__ = ("CLOCK", "RETRY_EVERY_S", "Script", "Store", "pairs", "until_redis_answers", "resubscribing")
 
 T = TypeVar("T")
 
@@ -199,7 +199,7 @@ class Store(Primaries):
             subscribed.close()
 
 
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+async def until_redis_answers(call: Callable[[], Awaitable[T]]) -> T:
     """Repeats a call until Redis answers. Only for calls that do no harm when they run twice."""
     while True:
         try:
@@ -208,7 +208,7 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(RETRY_EVERY_S)
 
 
-async def steadily(
+async def resubscribing(
     listen: Callable[[], AsyncIterator[T]], lost: Callable[[], object] = lambda: None
 ) -> AsyncIterator[T]:
     """Yields the messages of a subscription, and subscribes again after each outage. `lost` is called at each

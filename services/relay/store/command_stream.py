@@ -26,13 +26,13 @@ from services.relay.store.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 KEEP_MS = 30_000
 """Time after which commands and results are deleted. Takaro gives up after 10 s."""
 
-LEFT_MS = 30 * 86_400_000
+KEYS_EXPIRE_MS = 30 * 86_400_000
 """Expiry of the keys of commands. It is longer than Redis' clock is likely to be set."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandBounds:
-    """The bounds of a command stream, which tests make smaller. `keep_ms` and `left_ms`: see above.
+    """The bounds of a command stream, which tests make smaller. `keep_ms` and `keys_expire_ms`: see above.
 
     A mod runs all commands of one poll within one frame of the game, so a poll gets at most `poll_commands`
     with `poll_bytes` of arguments. `keep_newest` commands are remembered for longer than `keep_ms`: Redis'
@@ -45,7 +45,7 @@ class CommandBounds:
     poll_bytes: int = 32 * 1024
     keep_ms: int = KEEP_MS
     keep_newest: int = 100
-    left_ms: int = LEFT_MS
+    keys_expire_ms: int = KEYS_EXPIRE_MS
     longest_ms: int = round(HAND_OUT_WITHIN_S * 1000) + 1_000
     take_within_s: float = 1.8
 
@@ -110,7 +110,7 @@ class CommandStream:
                 self._most_waiting,
                 self._bounds.keep_ms,
                 self._bounds.keep_newest,
-                self._bounds.left_ms,
+                self._bounds.keys_expire_ms,
                 self._bounds.longest_ms,
             )
             try:
@@ -122,7 +122,7 @@ class CommandStream:
                 continue
             if reply != b"late":
                 return bool(reply == b"queued")
-            # It was stuck on its way, or Redis' clock was set: look at ours again, and ask for that one.
+            # It was stuck on its way, or Redis' clock was set: that clock is asked, then it is queued anew.
             maybe_queued, ask_clock = False, True
         raise StoreError(str(error)) if maybe_queued else error
 
@@ -158,7 +158,7 @@ class CommandStream:
         """
         keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
         how = "1" if maybe_unqueued else "0", "1" if unfetched_only else "0"
-        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, self._bounds.left_ms, *how)
+        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, self._bounds.keys_expire_ms, *how)
         return CommandState(reply.decode()) if reply else None
 
     async def results(self, after: str, count: int) -> list[tuple[str, str, Outcome]]:
@@ -180,7 +180,7 @@ class CommandStream:
     def abandon(self, operation_id: str) -> None:
         """Ends a command that no request waits for any more: it must not be handed out later."""
         keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
-        given_up = self._store.run(_GIVE_UP, keys, operation_id, self._bounds.left_ms, "1", "0")
+        given_up = self._store.run(_GIVE_UP, keys, operation_id, self._bounds.keys_expire_ms, "1", "0")
         given_up.add_done_callback(ignore_error)
 
     def delete_results(self, entries: Sequence[str]) -> None:
@@ -215,7 +215,7 @@ class CommandStream:
                 "1" if refreshes_alone else "0",
                 until_us,
                 self._bounds.keep_newest,
-                self._bounds.left_ms,
+                self._bounds.keys_expire_ms,
                 self._bounds.longest_ms,
                 durable=True,  # a failover that forgot it would hand it out again
                 orphaned=self._hand_back_all,
@@ -252,7 +252,7 @@ class CommandStream:
             _HAND_BACK,
             (keys.writes, keys.reads, keys.waiting, keys.handed),
             self._bounds.keep_ms,
-            self._bounds.left_ms,
+            self._bounds.keys_expire_ms,
             *[part for command in commands for part in _back(command)],
         ).add_done_callback(ignore_error)
 
@@ -275,7 +275,7 @@ class CommandStream:
             self._slug,
             CONTACT_EVERY_MS,
             self._bounds.keep_newest,
-            self._bounds.left_ms,
+            self._bounds.keys_expire_ms,
             *named,
             though_cancelled=True,  # a mod posts a result once (protocol.md M5)
         )

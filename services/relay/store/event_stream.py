@@ -72,7 +72,7 @@ class EventStream:
         self._token = secrets.token_hex(8)
         self._posts = itertools.count()
         self.notes = AnswerNotes(store, keys.intake, self._sender)
-        self._heard_s = -math.inf
+        self._contact_stored_s = -math.inf
 
     async def append(self, batch: EventBatch, received_s: float | None = None) -> Appended:
         """Stores a batch that came at `received_s` (on time.monotonic(); now, if not given).
@@ -122,9 +122,9 @@ class EventStream:
         for player in post.batch.players.items():
             players += player
         now_s = time.monotonic()
-        heard = not self._sender and now_s - self._heard_s >= CONTACT_EVERY_MS / 1000
+        heard = not self._sender and now_s - self._contact_stored_s >= CONTACT_EVERY_MS / 1000
         if heard:  # not each time: it is one more write to sync to disk
-            self._heard_s = now_s
+            self._contact_stored_s = now_s
         self._store.hint(WAKE_EVENTS, self.slug)
         reply: list[Any] = await self._store.run_until(
             within_s,

@@ -27,7 +27,7 @@ from services.relay.store.connection import Connection
 from services.relay.store.durability import ServerFacts, refusal
 from services.relay.store.refusals import (
     RedisRefusal,
-    Then,
+    Retry,
     Unreachable,
     store_error,
     verdict_on,
@@ -186,18 +186,18 @@ class Pipeline:
         asked: dict[str, list[StoreCall]] = {}
         for call, reply in refused:
             verdict = verdict_on(reply)
-            match verdict.then:
-                case Then.WHOLE if call.script and call.script not in whole:
+            match verdict.retry:
+                case Retry.WITH_SCRIPT if call.script and call.script not in whole:
                     whole.add(call.script)  # once: then the server knows it again for the later calls
                     call.command = ("EVAL", call.script.text, *call.command[2:])
-                case Then.MOVED:
+                case Retry.MOVED:
                     self._topology.moved(verdict.slot, verdict.node, self.place)
                     pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
-                case Then.ASK:
+                case Retry.ASK:
                     asked.setdefault(verdict.node, []).append(call)
-                case Then.AGAIN:
+                case Retry.LATER:
                     pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
-                case Then.ANEW:
+                case Retry.RECONNECT:
                     pause_s, anew = RETRY_EVERY_S, True
         for node, calls in asked.items():
             if await self._ask(node, calls):

@@ -29,39 +29,39 @@ class ConnectionLost(Exception):
     """The connection ended, or the time was up, before all replies had come."""
 
 
-class Then(Enum):
-    """What to do about a refusal. For all but GIVE_UP nothing was carried out, and the call is sent again."""
+class Retry(Enum):
+    """How to send a refused call again. For all but NEVER nothing was carried out."""
 
-    AGAIN = "the same way, a little later"
-    WHOLE = "at once, with the script's text"
-    ANEW = "by a new connection, to whoever is the primary then"
+    LATER = "the same way, a little later"
+    WITH_SCRIPT = "at once, with the script's text"
+    RECONNECT = "by a new connection, to whoever is the primary then"
     MOVED = "to the node it names, which has the slot from now on"
     ASK = "to the node it names, this once"
-    GIVE_UP = "not at all"
+    NEVER = "not at all"
 
 
 @dataclass(frozen=True, slots=True)
 class RefusalVerdict:
     """`node` is "host:port" for MOVED and ASK; an empty host means the host that was asked."""
 
-    then: Then
+    retry: Retry
     slot: int = 0
     node: str = ""
 
 
 # Each of these is said before the command, or the script's first write, has changed anything:
 # Redis checks them on the way in (processCommand), and inside a script only while it has written nothing yet.
-_THEN = {
-    "NOSCRIPT": Then.WHOLE,
-    "MOVED": Then.MOVED,
-    "ASK": Then.ASK,
-    "TRYAGAIN": Then.AGAIN,  # a slot on its way: some of the keys are here, some there
-    "CLUSTERDOWN": Then.ANEW,
-    "LOADING": Then.ANEW,
-    "READONLY": Then.ANEW,
-    "MASTERDOWN": Then.ANEW,
-    "BUSY": Then.AGAIN,
-    "NOREPLICAS": Then.AGAIN,
+_RETRIES = {
+    "NOSCRIPT": Retry.WITH_SCRIPT,
+    "MOVED": Retry.MOVED,
+    "ASK": Retry.ASK,
+    "TRYAGAIN": Retry.LATER,  # a slot on its way: some of the keys are here, some there
+    "CLUSTERDOWN": Retry.RECONNECT,
+    "LOADING": Retry.RECONNECT,
+    "READONLY": Retry.RECONNECT,
+    "MASTERDOWN": Retry.RECONNECT,
+    "BUSY": Retry.LATER,
+    "NOREPLICAS": Retry.LATER,
 }
 
 _WORDS = {
@@ -78,18 +78,18 @@ _WORDS = {
     "NOPERM": "the user of redis.url lacks a right",
 }
 _OPERATORS = ("NOAUTH", "WRONGPASS", "NOPERM")
-_CHECKED_FIRST = (*_THEN, "OOM", "MISCONF")
+_CHECKED_FIRST = (*_RETRIES, "OOM", "MISCONF")
 """Errors that come before anything is carried out, from a command and from a script with `#!lua`."""
 
 
 def verdict_on(refusal: RedisRefusal) -> RefusalVerdict:
     """What to do about a refusal."""
     code, _, rest = refusal.text.partition(" ")
-    then = _THEN.get(code, Then.GIVE_UP)
-    if then in (Then.MOVED, Then.ASK):
+    retry = _RETRIES.get(code, Retry.NEVER)
+    if retry in (Retry.MOVED, Retry.ASK):
         slot, _, node = rest.partition(" ")
-        return RefusalVerdict(then, int(slot), node.strip())
-    return RefusalVerdict(then)
+        return RefusalVerdict(retry, int(slot), node.strip())
+    return RefusalVerdict(retry)
 
 
 def store_error(error: Exception) -> StoreError:

@@ -61,7 +61,7 @@ class Delivered(NamedTuple):
 
     `entry` is the oldest entry that is still needed, and its first `skip` events are delivered. `needed` has
     the entries of which other events are delivered: bit i is set if event i is not. All other entries are
-    needed as a whole. `total` counts the events that were ever acknowledged, so a newer record has more.
+    needed as a whole. `total` counts all events that were ever delivered or dropped: a newer record has more.
     """
 
     entry: str = ""

@@ -35,7 +35,7 @@ class Subscription:
         self._probe = probe
         self._least_s = every_s / 2
         self._within_s = within_s
-        self._probed_s: float | None = None  # when a probe was sent that is not looked after yet
+        self._probed_s: float | None = None  # when a probe was sent whose answer was not looked for yet
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(until_beat_s(self._least_s), self._look)
         connection.say(("SUBSCRIBE", *channels))

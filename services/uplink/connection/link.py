@@ -89,8 +89,9 @@ class Link:
             async with asyncio.timeout(WRITTEN_WITHIN_S):
                 await self._status.publish()
 
-    async def leave(self, closed_by_s: float, elsewhere: asyncio.Event | None = None) -> None:
-        """Closes each socket once the requests that came over it are answered; then `run` ends.
+    async def leave(self, cut_short_s: float, elsewhere: asyncio.Event | None = None) -> None:
+        """Closes each socket once the requests that came over it are answered, at `cut_short_s` with what is
+        known; then `run` ends.
 
         `elsewhere` is set once Takaro asks another link's socket; None: that is not waited for.
         """
@@ -98,7 +99,7 @@ class Link:
         ending = [self._delivery.finish()]
         for session, task in self._running.items():
             if session.identified_s:
-                ending.append(session.leave(closed_by_s, elsewhere if session is self._used else None))
+                ending.append(session.leave(cut_short_s, elsewhere if session is self._used else None))
             else:
                 task.cancel()
         await asyncio.gather(*ending)

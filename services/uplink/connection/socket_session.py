@@ -20,7 +20,6 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.leases import Lease
-from services.uplink.connection.closing_times import LAST_ANSWERS_S
 from services.uplink.connection.states import LinkTrigger, after
 from services.uplink.connection.takaro_socket import TakaroSocket
 from services.uplink.context import UplinkContext
@@ -268,16 +267,16 @@ class SocketSession:
         self._why_dropped = why
         self.socket.abort()
 
-    async def leave(self, closed_by_s: float, elsewhere: asyncio.Event | None = None) -> None:
-        """Closes an identified socket at `closed_by_s` (on time.monotonic()), or earlier: when no events are
-        under way, Takaro asks another socket, and the requests that came over this one are answered.
+    async def leave(self, cut_short_s: float, elsewhere: asyncio.Event | None = None) -> None:
+        """Closes an identified socket when no events are under way, Takaro asks another socket, and the
+        requests that came over this one are answered. Those that are not answered at `cut_short_s` (on
+        time.monotonic()) are answered with what is known of them.
 
-        `elsewhere` is set once Takaro asks another socket; None: it does so already. Requests that are not
-        answered in time are answered with what is known of them.
+        `elsewhere` is set once Takaro asks another socket; None: it does so already.
         """
         self._leaving = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(closed_by_s - LAST_ANSWERS_S - time.monotonic()):
+            async with asyncio.timeout(cut_short_s - time.monotonic()):
                 await self._unpumped.wait()
                 if elsewhere:
                     await self._until(elsewhere)

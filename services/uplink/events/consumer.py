@@ -10,14 +10,14 @@ from services.relay.protocol.records import GameEvent
 from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
-from services.relay.store.client import RETRY_EVERY_S, patiently
+from services.relay.store.client import RETRY_EVERY_S, until_redis_answers
 from services.relay.store.clock import AgeRange
 from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events import ages
 from services.uplink.events.progress import READ_ENTRIES, READ_EVENTS, Progress, StreamBatch, StreamEvent
-from services.uplink.events.receipts import TakenWindow
+from services.uplink.events.receipts import EndedEvents
 from services.uplink.reporting.metrics import DELIVERED, UplinkMetrics, type_label
 from services.uplink.requests.mirror.mirror import Mirror
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 class StreamConsumer:
     """What one instance still has to deliver. Outlives a socket: a reconnect repeats none of it.
 
-    `passed` is called with each window that Takaro has, and with events that were dropped for their age,
+    `ended` is called with each window that Takaro has, and with events that were dropped for their age,
     `joined` with the gameId of a player whose event is the first since they were not in the game.
     """
 
@@ -44,7 +44,7 @@ class StreamConsumer:
         mirror: Mirror,
         lease: Lease,
         metrics: UplinkMetrics,
-        passed: Callable[[TakenWindow], object] = lambda taken: None,
+        ended: Callable[[EndedEvents], object] = lambda events: None,
         joined: Callable[[str], object] = lambda game_id: None,
     ) -> None:
         self.progress = Progress(Delivered())
@@ -60,7 +60,7 @@ class StreamConsumer:
         self._lease = lease
         self._metrics = metrics
         self._delivered = metrics.instances.row(stream.slug).values[DELIVERED]
-        self._passed = passed
+        self._ended = ended
         self._joined = joined
 
     def wake(self, *, unread: bool = True) -> None:
@@ -72,7 +72,7 @@ class StreamConsumer:
     async def begin(self) -> None:
         """Starts again from the progress that Redis has. Raises LostLease."""
         await self.acknowledge()
-        self.progress = Progress(await patiently(self._stream.delivered))
+        self.progress = Progress(await until_redis_answers(self._stream.delivered))
         self.unread = True
 
     async def read(self) -> list[StreamEvent]:
@@ -80,7 +80,7 @@ class StreamConsumer:
         self.unread, progress = False, self.progress
         most = min(READ_ENTRIES, max(1, READ_EVENTS // progress.largest_events))
         asked_s, empty_s = boottime_s(), max(progress.complete_s, self._lease.empty_s)
-        entries = await patiently(partial(self._stream.read, progress.read_through, most))
+        entries = await until_redis_answers(partial(self._stream.read, progress.read_through, most))
         if len(entries) < most:
             progress.complete_s = asked_s
         else:
@@ -90,7 +90,7 @@ class StreamConsumer:
         now_s, oldest_s, aged = self._ages(entries, empty_s)
         if oldest_s > ages.YOUNG_S and self._lease.clock.read_s < asked_s:
             # Redis' clock may have been set since it was read. No event is dropped because of such a reading.
-            await patiently(self._lease.look_at_clock)
+            await until_redis_answers(self._lease.look_at_clock)
             now_s, _, aged = self._ages(entries, empty_s)
         events: list[StreamEvent] = []
         progress.largest_events = 1
@@ -125,19 +125,19 @@ class StreamConsumer:
             except Exception as error:
                 self._metrics.service.faults.caught(self.logger, FaultKind.LISTENER, error)
 
-    async def taken(self, taken: TakenWindow) -> None:
+    async def taken(self, taken: EndedEvents) -> None:
         """Counts the events of a window that Takaro has, and stores dead letters for refused ones."""
         for refused in taken.refused:
             self._metrics.refused.inc()
-            await patiently(partial(self._stream.bury, refused.reason, refused.candidates))
-        if taken.events == (KEEP_ALIVE.event,):
+            await until_redis_answers(partial(self._stream.bury, refused.reason, refused.candidates))
+        if taken.delivered == (KEEP_ALIVE.event,):
             return
-        self._delivered[""] += len(taken.events)
-        for event in taken.events:
+        self._delivered[""] += len(taken.delivered)
+        for event in taken.delivered:
             self._metrics.delivered_of[type_label(event["type"])].inc()
         self._metrics.event_seconds.observe(taken.took_s)
         try:
-            self._passed(taken)
+            self._ended(taken)
         except Exception as error:
             self._metrics.service.faults.caught(self.logger, FaultKind.LISTENER, error)
 
@@ -147,7 +147,7 @@ class StreamConsumer:
         for event in events:
             self._metrics.expired.labels(type_label(event["type"])).inc()
         with self._metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
-            self._passed(TakenWindow((), expired=events))
+            self._ended(EndedEvents((), expired=events))
         self.progress.done(expired, sent=False)
 
     async def acknowledge(self, proven: Iterable[StreamEvent] = ()) -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from services.relay.protocol.vocabulary import EventType
 from services.uplink.events import ages
 from services.uplink.events.progress import StreamEvent
-from services.uplink.events.receipts import NEVER, WINDOW_EVENTS
+from services.uplink.events.receipts import NEVER, WRITE_EVENTS
 
 PLAYER_GAP_S = 0.05
 TWIN_GAP_S = 0.003
@@ -76,17 +76,17 @@ class GapQueue:
         """
         if capacity <= 0:
             return NEVER
-        if self.unseen and self.waiting < LOOKAHEAD and capacity >= min(WINDOW_EVENTS, len(self.unseen)):
+        if self.unseen and self.waiting < LOOKAHEAD and capacity >= min(WRITE_EVENTS, len(self.unseen)):
             return -NEVER
         return self._due[0][0] if self._due else NEVER
 
     def take(self, now_s: float, capacity: int) -> tuple[list[StreamEvent], list[StreamEvent]]:
-        """Up to WINDOW_EVENTS events to write now, at most `capacity`, and events that are too old.
+        """Up to WRITE_EVENTS events to write now, at most `capacity`, and events that are too old.
         Call `written` after the write.
 
         While an event waits for its gap, it does not grow older. Any other delay counts.
         """
-        most = min(WINDOW_EVENTS, capacity)
+        most = min(WRITE_EVENTS, capacity)
         if now_s - self._write.at_s > PLAYER_GAP_S:
             self._last.clear()  # the gaps of all that was written are over
         elif now_s - self._forgotten_s > PLAYER_GAP_S:
@@ -97,7 +97,7 @@ class GapQueue:
         expired: list[StreamEvent] = []
         while self._due and self._due[0][0] <= now_s and len(events) < most:
             self._take_lane(now_s, most, events, expired)
-        unseen = self.unseen if capacity - len(events) >= min(WINDOW_EVENTS, len(self.unseen)) else ()
+        unseen = self.unseen if capacity - len(events) >= min(WRITE_EVENTS, len(self.unseen)) else ()
         while unseen and len(events) < most and self.waiting < LOOKAHEAD:
             event = self.unseen.popleft()
             if now_s > event.batch.young_until_s and _is_too_old(event, now_s):

@@ -11,7 +11,7 @@ from services.uplink.connection.takaro_socket import TakaroSocket
 from services.uplink.events.consumer import KEEP_ALIVE, StreamConsumer
 from services.uplink.events.gaps import LOOKAHEAD, GapQueue
 from services.uplink.events.progress import StreamEvent
-from services.uplink.events.receipts import MAX_REPEATED, NEVER, WINDOW_EVENTS, Receipts
+from services.uplink.events.receipts import MAX_REPEATED, NEVER, WRITE_EVENTS, Receipts
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.takaro import frames
 
@@ -152,7 +152,7 @@ class EventPump:
         ending = self._finishing or receipts.disowned > 0
         capacity = 0 if ending else MAX_REPEATED - unproven - progress.sent
         # Do other events wait for the events under way?
-        urgent = ending or (capacity < WINDOW_EVENTS and (unread or unseen > 0 or gap_queue.waiting > 0))
+        urgent = ending or (capacity < WRITE_EVENTS and (unread or unseen > 0 or gap_queue.waiting > 0))
         quiet = unproven <= QUIET_EVENTS and not consumer.watched
         beat = (QUIET_BEAT_S, self._offset_s) if quiet else (BEAT_S, 0.0)
         acknowledge_beat = (QUIET_BEAT_S, self._offset_s + PONGED_WITHIN_S) if quiet else beat

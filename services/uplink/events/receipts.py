@@ -16,7 +16,7 @@ from typing import NamedTuple
 from services.relay.protocol.records import GameEvent
 from services.uplink.events.progress import StreamEvent
 
-WINDOW_EVENTS = 32
+WRITE_EVENTS = 32
 """Maximum number of events in one write: between two checks of the lease."""
 
 MAX_REPEATED = 64
@@ -33,14 +33,14 @@ class RefusedEvent(NamedTuple):
     candidates: tuple[GameEvent, ...]
 
 
-class TakenWindow(NamedTuple):
+class EndedEvents(NamedTuple):
     """The events between two pings, which Takaro has, and what it has refused since it took those before.
 
-    `expired` were too old to be written. `took_s` is the time from the acceptance of the oldest of `events`
-    to the first pong behind them. The second may come much later: nothing waits for it.
+    `expired` were too old to be written. `took_s` is the time from the acceptance of the oldest of
+    `delivered` to the first pong behind them. The second pong may come much later, so it is not measured.
     """
 
-    events: tuple[GameEvent, ...]
+    delivered: tuple[GameEvent, ...]
     refused: tuple[RefusedEvent, ...] = ()
     expired: tuple[GameEvent, ...] = ()
     took_s: float = 0.0
@@ -87,7 +87,7 @@ class Receipts:
 
     def refused(self, reason: str) -> None:
         """Takaro refused the content of one unacknowledged event. To send the window again would not help: it
-        would repeat the other events. Without any, the error is about something else that we sent."""
+        would repeat the other events. If no event is unacknowledged, the error is about something else."""
         windows = [
             *(events for events, _ in self._ponged_twice),
             self._ponged_once,
@@ -103,7 +103,7 @@ class Receipts:
         self.disowned += 1
         self.proven_s = NEVER
 
-    def ponged(self, now_s: float) -> TakenWindow | None:
+    def ponged(self, now_s: float) -> EndedEvents | None:
         """The pong of the last ping came: Takaro has what was written before the ping before it.
 
         Returns None if that was nothing, or if events must be sent again first.
@@ -123,7 +123,7 @@ class Receipts:
         for event, batch, _ in taken:
             events.append(event)
             accepted_s = min(accepted_s, batch.read_s - batch.age.least_s)
-        return TakenWindow(tuple(events), refused, took_s=first_pong_s - accepted_s)
+        return EndedEvents(tuple(events), refused, took_s=first_pong_s - accepted_s)
 
     def proven(self, now_s: float) -> list[StreamEvent]:
         """The events that may be acknowledged now. They count as acknowledged from then on."""

@@ -19,7 +19,7 @@ PATIENCE_S = 1.0
 """Time for which a free lease is left to the uplink that the instance belongs to."""
 
 WANTED_FOR_S = 3.5
-"""An uplink that stands by writes so each second. It counts as gone if no look finds that for this time."""
+"""An uplink that wants a lease says so in Redis each second. Without that for this time it counts as gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.service.token_bucket import TokenBucket
-from services.relay.store.client import steadily
+from services.relay.store.client import resubscribing
 from services.relay.store.leases import LEASE_TIMES, RENEW_EVERY_S, LeaseTimes
 from services.uplink.connection.closing_times import LEAVE_WITHIN_S, STOP_WITHIN_S
 from services.uplink.context import UplinkContext
@@ -255,7 +255,7 @@ class Fleet:
     async def _listen(self) -> None:
         """Wakes an instance as soon as there is something to do, or its lease is free."""
         channels = WAKE_EVENTS, WAKE_RESULTS, WAKE_LEASES
-        async for channel, slugs in steadily(lambda: self._context.store.hints(*channels)):
+        async for channel, slugs in resubscribing(lambda: self._context.store.hints(*channels)):
             if channel == WAKE_LEASES:  # side by side: an uplink that stops frees a hundred
                 task = asyncio.create_task(self._came_free(slugs))
                 self._taking.add(task)

@@ -54,7 +54,7 @@ class OwnedInstance:
         self.activity = ActivityLog(store, instance.slug)
         results = ResultReader(commands, lease, metrics)
         self._command_queue = CommandQueue(
-            commands, results, contact, metrics, context.stalls, self.activity.command
+            commands, results, contact, metrics, context.stalls, self.activity.command_ended
         )
         self._reads = Reads(
             self._command_queue, self.mirror, self._persistence, state, metrics, context.reads_per_s
@@ -64,7 +64,7 @@ class OwnedInstance:
         )
         events = EventStream(store, instance.slug)
         self._consumer = StreamConsumer(
-            events, self.mirror, lease, metrics, self.activity.taken, self._reads.joined
+            events, self.mirror, lease, metrics, self.activity.events_ended, self._reads.joined
         )
         self.status = LinkStatus(instance.slug, state, lease, metrics)
         delivery = Delivery(self._consumer, lease, metrics, self.status.report, context.times)
@@ -99,17 +99,17 @@ class OwnedInstance:
 
     def refuse_new(self) -> None:
         """Refuses new requests that the mod would have to answer: there is no time to wait for it."""
-        self._handler.leave(time.monotonic())
+        self._handler.refuse_from(time.monotonic())
 
     async def leave(self, closing_times: ClosingTimes, elsewhere: asyncio.Event | None = None) -> None:
         """Closes the sockets by the moments of `closing_times`, once their requests are answered. `run` ends.
 
         `elsewhere` is set once Takaro asks another socket; None: that is not waited for.
         """
-        self._handler.leave(closing_times.refused_from_s)
+        self._handler.refuse_from(closing_times.refused_from_s)
         ending = asyncio.create_task(self._end_commands(closing_times))
         try:
-            await self.link.leave(closing_times.closed_by_s, elsewhere)
+            await self.link.leave(closing_times.cut_short_s, elsewhere)
         finally:
             await cancelled(ending)
 

@@ -22,7 +22,7 @@ from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ACTION_KINDS, ActionKind
 from services.relay.store.client import Store
-from services.uplink.events.receipts import TakenWindow
+from services.uplink.events.receipts import EndedEvents
 from services.uplink.takaro.failures import CommandFailure
 from services.uplink.takaro.frames import kept_json
 
@@ -62,14 +62,14 @@ class ActivityLog:
                 publish(self._store, self._slug, self._run, remembered)
         self._watched = watched
 
-    def taken(self, taken: TakenWindow) -> None:
-        """Records a window of events that Takaro has taken."""
+    def events_ended(self, events: EndedEvents) -> None:
+        """Records events that have ended together."""
         now_ms = int(time.monotonic() * 1000 + self._ahead_ms)
-        if taken.events:
-            took_ms = max(1.0, round(taken.took_s * 1000))
-            self._minute.took[round(_STEPS * math.log2(took_ms))] += len(taken.events)
-        size = len(taken.events) + len(taken.expired) + len(taken.refused)
-        ended = _Ended(self._number + 1, size, taken, now_ms)
+        if events.delivered:
+            took_ms = max(1.0, round(events.took_s * 1000))
+            self._minute.took[round(_STEPS * math.log2(took_ms))] += len(events.delivered)
+        size = len(events.delivered) + len(events.expired) + len(events.refused)
+        ended = _Ended(self._number + 1, size, events, now_ms)
         self._number += size
         self._windows.append(ended)
         self._window_entries += size
@@ -78,7 +78,7 @@ class ActivityLog:
         if self._watched and size:
             publish(self._store, self._slug, self._run, ended.numbered())
 
-    def command(self, command: Command, result: Outcome, took_s: float) -> None:
+    def command_ended(self, command: Command, result: Outcome, took_s: float) -> None:
         """Records a command that has ended, after `took_s`. Reads are neither remembered nor counted: they
         are too many."""
         write = ACTION_KINDS[command.action] is ActionKind.WRITE
@@ -109,20 +109,20 @@ class _Ended(NamedTuple):
 
     first: int
     size: int
-    taken: TakenWindow
+    events: EndedEvents
     now_ms: int
 
     def numbered(self) -> Iterator[tuple[int, ActivityEntry]]:
         return enumerate(self._entries(), self.first)
 
     def _entries(self) -> Iterator[ActivityEntry]:
-        taken, at_ms = self.taken, self.now_ms
-        took_ms = round(taken.took_s * 1000)
-        for event in taken.events:
+        events, at_ms = self.events, self.now_ms
+        took_ms = round(events.took_s * 1000)
+        for event in events.delivered:
             yield ActivityEntry("event", at_ms, event["type"], event["data"], DELIVERED, took_ms)
-        for event in taken.expired:
+        for event in events.expired:
             yield ActivityEntry("event", at_ms, event["type"], event["data"], EXPIRED, 0)
-        for refused in taken.refused:
+        for refused in events.refused:
             data = {"candidates": len(refused.candidates)}
             yield ActivityEntry("event", at_ms, "refused", data, REFUSED, 0, refused.reason)
 

@@ -54,7 +54,7 @@ class RequestHandler:
         self._open: dict[asyncio.Task[None], _Request] = {}
         self._refused_actions: set[str] = set()
 
-    def leave(self, refused_from_s: float) -> None:
+    def refuse_from(self, refused_from_s: float) -> None:
         """Refuses new requests that the mod would have to answer, from `refused_from_s` on
         (time.monotonic())."""
         self._refused_from_s = refused_from_s

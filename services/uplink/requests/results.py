@@ -8,7 +8,7 @@ from functools import partial
 from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S
 from services.relay.service.clocks import next_beat_s
-from services.relay.store.client import patiently
+from services.relay.store.client import until_redis_answers
 from services.relay.store.command_stream import KEEP_MS, CommandStream
 from services.relay.store.leases import Lease
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -94,9 +94,9 @@ class ResultReader:
             if self._soon:
                 self._soon.cancel()
                 self._soon = None
-            found = await patiently(self._read)
+            found = await until_redis_answers(self._read)
             if self._unclaimed:
-                await patiently(self._delete_unclaimed)
+                await until_redis_answers(self._delete_unclaimed)
             if found:
                 continue
             if self.pending and not self.lease.held and self._soon is None:

@@ -28,7 +28,7 @@ from services.relay.service.http.listener import Listener
 from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Store
 from services.relay.store.leases import Lease
-from services.uplink.events.receipts import TakenWindow
+from services.uplink.events.receipts import EndedEvents
 from services.uplink.reporting.activity_log import ActivityLog
 from tests.modapi.admin.conftest import FILE, TOKEN, client
 from tests.support.sse import Sent, Stream
@@ -68,11 +68,13 @@ class Owner:
 
     def deliver(self, *texts: str) -> None:
         events: list[GameEvent] = [{"type": "log", "data": {"msg": text}} for text in texts]
-        self.activity.taken(TakenWindow(tuple(events)))
+        self.activity.events_ended(EndedEvents(tuple(events)))
 
     def answer(self, action: Action, outcome: Outcome) -> None:
         """The mod has answered a command."""
-        self.activity.command(Command(new_operation_id(action), action, {"gameId": "1"}), outcome, 0.005)
+        self.activity.command_ended(
+            Command(new_operation_id(action), action, {"gameId": "1"}), outcome, 0.005
+        )
 
     async def stop(self) -> None:
         await cancelled(self._running)

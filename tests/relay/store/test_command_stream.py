@@ -165,7 +165,7 @@ async def test_a_command_that_expired_unfetched_is_not_delivered_after_later_one
 
 
 async def test_a_mod_that_never_polls_leaves_nothing_behind_for_long(store: Store, slug: str) -> None:
-    stream = CommandStream(store, slug, bounds=CommandBounds(keep_ms=20, left_ms=100))
+    stream = CommandStream(store, slug, bounds=CommandBounds(keep_ms=20, keys_expire_ms=100))
     keys = keys_of(slug)
     for number in range(30):
         await enqueue(stream, str(number))

@@ -6,7 +6,7 @@ from services.relay.protocol.errors import NotCarriedOut, StoreRefused
 from services.relay.store.refusals import (
     ConnectionLost,
     RedisRefusal,
-    Then,
+    Retry,
     Unreachable,
     store_error,
     verdict_on,
@@ -14,31 +14,31 @@ from services.relay.store.refusals import (
 
 
 @pytest.mark.parametrize(
-    ("text", "then"),
+    ("text", "retry"),
     [
-        ("NOSCRIPT No matching script. Please use EVAL.", Then.WHOLE),
-        ("TRYAGAIN Multiple keys request during rehashing of slot", Then.AGAIN),
-        ("NOREPLICAS Not enough good replicas to write.", Then.AGAIN),
-        ("BUSY Redis is busy running a script.", Then.AGAIN),
-        ("CLUSTERDOWN The cluster is down", Then.ANEW),
-        ("LOADING Redis is loading the dataset in memory", Then.ANEW),
-        ("READONLY You can't write against a read only replica.", Then.ANEW),
-        ("MASTERDOWN Link with MASTER is down", Then.ANEW),
-        ("OOM command not allowed when used memory > 'maxmemory'.", Then.GIVE_UP),
-        ("MISCONF Errors writing to the AOF file: No space left on device", Then.GIVE_UP),
-        ("NOAUTH Authentication required.", Then.GIVE_UP),
-        ("NOPERM this user has no permissions", Then.GIVE_UP),
-        ("WRONGTYPE Operation against a key", Then.GIVE_UP),
-        ("ERR unknown command", Then.GIVE_UP),
+        ("NOSCRIPT No matching script. Please use EVAL.", Retry.WITH_SCRIPT),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", Retry.LATER),
+        ("NOREPLICAS Not enough good replicas to write.", Retry.LATER),
+        ("BUSY Redis is busy running a script.", Retry.LATER),
+        ("CLUSTERDOWN The cluster is down", Retry.RECONNECT),
+        ("LOADING Redis is loading the dataset in memory", Retry.RECONNECT),
+        ("READONLY You can't write against a read only replica.", Retry.RECONNECT),
+        ("MASTERDOWN Link with MASTER is down", Retry.RECONNECT),
+        ("OOM command not allowed when used memory > 'maxmemory'.", Retry.NEVER),
+        ("MISCONF Errors writing to the AOF file: No space left on device", Retry.NEVER),
+        ("NOAUTH Authentication required.", Retry.NEVER),
+        ("NOPERM this user has no permissions", Retry.NEVER),
+        ("WRONGTYPE Operation against a key", Retry.NEVER),
+        ("ERR unknown command", Retry.NEVER),
     ],
 )
-def test_only_a_call_that_was_certainly_not_carried_out_is_sent_again(text: str, then: Then) -> None:
-    assert verdict_on(RedisRefusal(text)).then is then
+def test_only_a_call_that_was_certainly_not_carried_out_is_sent_again(text: str, retry: Retry) -> None:
+    assert verdict_on(RedisRefusal(text)).retry is retry
 
 
 def test_a_redirection_names_the_slot_and_the_node() -> None:
     moved = verdict_on(RedisRefusal("MOVED 3999 127.0.0.1:6381"))
-    assert (moved.then, moved.slot, moved.node) == (Then.MOVED, 3999, "127.0.0.1:6381")
+    assert (moved.retry, moved.slot, moved.node) == (Retry.MOVED, 3999, "127.0.0.1:6381")
     assert verdict_on(RedisRefusal("ASK 1 ::1:7")).node == "::1:7"
 
 

@@ -19,7 +19,7 @@ from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, keys_o
 from services.relay.protocol.records import GameEvent
 from services.relay.store import connection as redis_connection
 from services.relay.store import event_stream
-from services.relay.store.client import CLOCK, Script, Store, patiently
+from services.relay.store.client import CLOCK, Script, Store, until_redis_answers
 from services.relay.store.cluster import slot_of
 from services.relay.store.event_stream import Delivered, EventStream
 from services.relay.store.repeats import digest
@@ -138,8 +138,8 @@ async def test_hints_of_commands_and_of_scripts_are_heard(shared: Store, slug: s
         return heard
 
     key = keys_of(slug).contact
-    heard = await patiently(listen)
-    await patiently(lambda: shared.run(CLOCK, (key,)))  # without a connection, a hint is dropped
+    heard = await until_redis_answers(listen)
+    await until_redis_answers(lambda: shared.run(CLOCK, (key,)))  # without a connection, a hint is dropped
     shared.hint("relay:wake:test", slug)
     assert await anext(heard) == ("relay:wake:test", [slug])
     publish = script("return redis.call('PUBLISH', ARGV[1], ARGV[2])")
@@ -183,8 +183,8 @@ async def test_a_write_that_is_found_done_counts_only_with_its_replicas(servers:
 
     async with closing(Store(servers.url)) as one, closing(Store(servers.url)) as other:
         await asyncio.gather(until_connected(one), until_connected(other))
-        await patiently(lambda: one.send("DEL", INSTANCES, INSTANCES_IDENTITIES))
-        await patiently(lambda: one.send("HSET", keys_of(slug).lease, "token", "token"))
+        await until_redis_answers(lambda: one.send("DEL", INSTANCES, INSTANCES_IDENTITIES))
+        await until_redis_answers(lambda: one.send("HSET", keys_of(slug).lease, "token", "token"))
         with without_replicas(servers):
             for store, received_s in ((one, time.monotonic()), (other, early_s)):
 
@@ -363,7 +363,7 @@ async def test_settings_that_get_worse_refuse_durable_calls_until_they_are_mende
     async with closing(Store(server.url)) as store, closing(Store(server.url, relaxed=True)) as relaxed:
         await store.run(CLOCK, keys, durable=True)
         server.ask("CONFIG", "SET", "appendfsync", "everysec")
-        await asyncio.gather(patiently(store.inspect), patiently(relaxed.inspect))
+        await asyncio.gather(until_redis_answers(store.inspect), until_redis_answers(relaxed.inspect))
         with pytest.raises(StoreRefused, match="CONFIG SET appendfsync always"):
             await store.run(CLOCK, keys, durable=True)
         await store.run(CLOCK, keys)
@@ -371,7 +371,7 @@ async def test_settings_that_get_worse_refuse_durable_calls_until_they_are_mende
         assert relaxed.facts.losses() and not relaxed.facts.refusals()
         assert "may lose" in relaxed.facts.described()
         server.ask("CONFIG", "SET", "appendfsync", "always")
-        await patiently(store.inspect)
+        await until_redis_answers(store.inspect)
         await store.run(CLOCK, keys, durable=True)
         assert not store.facts.refusals()
 
@@ -491,7 +491,7 @@ async def test_tls_checks_the_server_and_shows_a_client_certificate(
 
 async def test_a_store_that_closes_answers_open_calls_and_sends_no_more(servers: Servers) -> None:
     async with closing(Store(servers.url)) as store:
-        await patiently(lambda: store.send("SET", "{closing}:count", 0))
+        await until_redis_answers(lambda: store.send("SET", "{closing}:count", 0))
         asked = store.send("INCR", "{closing}:count")
         await store.close()
         assert asked.done() and await asked == 1

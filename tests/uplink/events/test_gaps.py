@@ -12,7 +12,7 @@ from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events.ages import CHAT_S
 from services.uplink.events.gaps import LOOKAHEAD, PLAYER_GAP_S, TWIN_GAP_S, GapQueue
 from services.uplink.events.progress import Progress, StreamEvent
-from services.uplink.events.receipts import WINDOW_EVENTS
+from services.uplink.events.receipts import WRITE_EVENTS
 
 NOW_S = 1_000.0
 ROOM = 1_000
@@ -104,7 +104,7 @@ def test_waiting_events_go_first_and_a_take_has_at_most_one_window() -> None:
     queue = GapQueue()
     others = [of(str(player)) for player in range(2, 102)]
     queue.unseen += read(of("1"), of("1", msg="second"), *others)
-    assert taken(queue, NOW_S, 64) == [of("1"), *others[: WINDOW_EVENTS - 1]]
+    assert taken(queue, NOW_S, 64) == [of("1"), *others[: WRITE_EVENTS - 1]]
     assert taken(queue, NOW_S + PLAYER_GAP_S, 64) == [of("1", msg="second"), *others[31:62]]
 
 
@@ -113,8 +113,8 @@ def test_with_little_capacity_waiting_events_go_and_unseen_ones_wait_for_a_windo
     others = [of(str(player)) for player in range(2, 102)]
     queue.unseen += read(of("1"), of("1", msg="second"), *others)
     taken(queue, NOW_S, 64)
-    assert queue.due_s(WINDOW_EVENTS) < NOW_S
-    assert queue.due_s(WINDOW_EVENTS - 1) == NOW_S + PLAYER_GAP_S
+    assert queue.due_s(WRITE_EVENTS) < NOW_S
+    assert queue.due_s(WRITE_EVENTS - 1) == NOW_S + PLAYER_GAP_S
     assert queue.due_s(0) == float("inf")
     assert taken(queue, NOW_S + PLAYER_GAP_S, 2) == [of("1", msg="second")]
 

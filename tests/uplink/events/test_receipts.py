@@ -9,7 +9,7 @@ from services.relay.protocol.records import GameEvent
 from services.relay.store.clock import AgeRange
 from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events.progress import Progress, StreamEvent
-from services.uplink.events.receipts import PROVEN_AFTER_S, Receipts, RefusedEvent, TakenWindow
+from services.uplink.events.receipts import PROVEN_AFTER_S, EndedEvents, Receipts, RefusedEvent
 
 NEVER = float("inf")
 
@@ -20,13 +20,13 @@ def some(number: int, count: int = 1) -> list[StreamEvent]:
     return Progress(Delivered()).read(entry, AgeRange(1.0, 1.0), number + 1.0)
 
 
-def window(*numbers: int, ponged_s: float = 0.0, **more: Any) -> TakenWindow:
+def window(*numbers: int, ponged_s: float = 0.0, **more: Any) -> EndedEvents:
     """Events, each accepted at the second of its number. The first pong behind them came at `ponged_s`."""
     events = tuple(event.event for number in numbers for event in some(number))
-    return TakenWindow(events, took_s=ponged_s - numbers[0], **more)
+    return EndedEvents(events, took_s=ponged_s - numbers[0], **more)
 
 
-def round_trip(delivery: Receipts, events: list[StreamEvent], now_s: float = 0.0) -> TakenWindow | None:
+def round_trip(delivery: Receipts, events: list[StreamEvent], now_s: float = 0.0) -> EndedEvents | None:
     """Events, a ping, and its pong."""
     if events:
         delivery.written(events)
@@ -110,7 +110,7 @@ def test_a_refused_event_is_reported_once_with_its_window() -> None:
     delivery = Receipts()
     round_trip(delivery, some(1))
     delivery.refused("channel must be one of …")  # overtaken by the first pong
-    refused = RefusedEvent("channel must be one of …", window(1).events)
+    refused = RefusedEvent("channel must be one of …", window(1).delivered)
     assert round_trip(delivery, some(2)) == window(1, refused=(refused,))
     assert round_trip(delivery, []) == window(2)
 

@@ -17,7 +17,7 @@ from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, GameEvent, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store
-from services.uplink.events.receipts import RefusedEvent, TakenWindow
+from services.uplink.events.receipts import EndedEvents, RefusedEvent
 from services.uplink.reporting.activity_log import ActivityLog, percentile
 from services.uplink.takaro import failures
 from services.uplink.takaro.failures import CommandFailure
@@ -32,8 +32,8 @@ def log(text: str) -> GameEvent:
     return {"type": "log", "data": {"msg": text}}
 
 
-def taken(*events: GameEvent, **more: object) -> TakenWindow:
-    return TakenWindow(events, took_s=0.25, **more)  # type: ignore[arg-type]
+def taken(*events: GameEvent, **more: object) -> EndedEvents:
+    return EndedEvents(events, took_s=0.25, **more)  # type: ignore[arg-type]
 
 
 async def told(store: Store, slug: str, activity: ActivityLog, count: int) -> list[ActivityEntry]:
@@ -52,7 +52,7 @@ async def test_watchers_receive_events_with_their_end(store: Store, slug: str) -
     activity = ActivityLog(store, slug)
     activity.looked(NOW_MS, "")
     refused = (RefusedEvent("Invalid event", (log("a"), log("b"))),)
-    activity.taken(taken(log("delivered"), expired=(log("too old"),), refused=refused))
+    activity.events_ended(taken(log("delivered"), expired=(log("too old"),), refused=refused))
     found = [(one.what, one.data.get("msg"), one.state) for one in await told(store, slug, activity, 3)]
     assert found == [
         ("log", "delivered", "delivered"),
@@ -74,8 +74,8 @@ async def test_watchers_receive_commands_with_their_end(
     store: Store, slug: str, result: Outcome | CommandFailure, state: str
 ) -> None:
     activity = ActivityLog(store, slug)
-    activity.command(READ, Outcome([]), 0.1)  # not remembered
-    activity.command(KICK, result, 0.25)
+    activity.command_ended(READ, Outcome([]), 0.1)  # not remembered
+    activity.command_ended(KICK, result, 0.25)
     [one] = await told(store, slug, activity, 1)
     assert (one.kind, one.what, one.data, one.state, one.took_ms) == (
         "command",
@@ -86,18 +86,18 @@ async def test_watchers_receive_commands_with_their_end(
     )
 
 
-def took(took_s: float, count: int) -> TakenWindow:
+def took(took_s: float, count: int) -> EndedEvents:
     """Events that Takaro took, so long after their acceptance."""
-    return TakenWindow((log("x"),) * count, took_s=took_s)
+    return EndedEvents((log("x"),) * count, took_s=took_s)
 
 
 async def test_the_minute_has_events_latency_and_writes(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
     activity.looked(NOW_MS - 60_000, "")
-    activity.taken(took(0.1, 99))
-    activity.taken(took(5.0, 1))
-    activity.command(READ, Outcome([]), 0.1)
-    activity.command(KICK, Outcome("done"), 0.1)
+    activity.events_ended(took(0.1, 99))
+    activity.events_ended(took(5.0, 1))
+    activity.command_ended(READ, Outcome([]), 0.1)
+    activity.command_ended(KICK, Outcome("done"), 0.1)
     activity.looked(NOW_MS - 59_000, "")
     assert (await read_minutes(store, slug, NOW_MS))[-2].events == 0
     activity.looked(NOW_MS, "")
@@ -111,7 +111,7 @@ async def test_while_somebody_watches_the_current_minute_is_written_too(store: S
     activity = ActivityLog(store, slug)
     activity.looked(NOW_MS, "")
     for count in (1, 2):
-        activity.command(KICK, Outcome("done"), 0.1)
+        activity.command_ended(KICK, Outcome("done"), 0.1)
         activity.looked(NOW_MS, "a watcher")
         assert (await read_minutes(store, slug, NOW_MS))[-1][:3] == (NOW, 0, count)
 
@@ -127,7 +127,7 @@ async def test_two_rows_of_one_minute_are_added_up(store: Store, slug: str) -> N
     for took_s in (0.05, 0.4):
         owner = ActivityLog(store, slug)
         owner.looked(NOW_MS - 60_000, "")
-        owner.taken(took(took_s, 3))
+        owner.events_ended(took(took_s, 3))
         owner.close()
     last = (await read_minutes(store, slug, NOW_MS))[-2]
     assert last.events == 6
@@ -144,7 +144,7 @@ def test_percentiles_are_exact_to_a_tenth(took: list[float], share: float) -> No
 async def test_the_counts_of_an_owner_are_stored_when_it_ends(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
     activity.looked(NOW_MS, "")
-    activity.taken(taken(log("1")))
+    activity.events_ended(taken(log("1")))
     activity.close()
     assert (await read_minutes(store, slug, NOW_MS + 60_000))[-2].events == 1
 
@@ -154,8 +154,8 @@ async def test_without_a_watcher_nothing_is_published(store: Store, slug: str) -
     activity.looked(NOW_MS, "")
     before = await calls(store, "publish")
     for _ in range(100):
-        activity.taken(taken(log("x")))
-        activity.command(KICK, Outcome(), 0.1)
+        activity.events_ended(taken(log("x")))
+        activity.command_ended(KICK, Outcome(), 0.1)
     assert await calls(store, "publish") == before
 
 
@@ -172,7 +172,7 @@ async def test_failed_writes_of_the_last_day_are_counted(store: Store, slug: str
         (Action.KICK_PLAYER, Outcome("done")),
         (Action.GET_PLAYERS, failures.NO_RESULT),
     ):
-        activity.command(Command(new_operation_id(action), action, {}), result, 1.0)
+        activity.command_ended(Command(new_operation_id(action), action, {}), result, 1.0)
     key = keys_of(slug).failed
     await store.send("ZADD", key, int(time.time() * 1000) - FAILED_KEPT_MS - 60_000, "of the day before")
     assert (await facts_of(store, slug)).failed_commands == 2

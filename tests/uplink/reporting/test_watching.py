@@ -11,7 +11,7 @@ from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store
-from services.uplink.events.receipts import TakenWindow
+from services.uplink.events.receipts import EndedEvents
 from services.uplink.reporting.activity_log import ActivityLog
 from tests.support.waiting import until
 
@@ -28,13 +28,13 @@ def text(number: int) -> str:
 def chat(activity: ActivityLog, *numbers: int) -> None:
     """Takaro has taken these chat lines."""
     events = tuple({"type": "chat-message", "data": {"msg": text(number)}} for number in numbers)
-    activity.taken(TakenWindow(events, took_s=0.007))  # type: ignore[arg-type]
+    activity.events_ended(EndedEvents(events, took_s=0.007))  # type: ignore[arg-type]
 
 
 def command(activity: ActivityLog, number: int, action: Action = Action.KICK_PLAYER) -> None:
     """The mod has answered this command."""
     asked = Command(new_operation_id(action), action, {"reason": text(number)})
-    activity.command(asked, Outcome("done"), 0.3)
+    activity.command_ended(asked, Outcome("done"), 0.3)
 
 
 def said(entry: ActivityEntry) -> tuple[str, str, str, str, int]:

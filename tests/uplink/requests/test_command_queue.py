@@ -15,7 +15,7 @@ from services.relay.service.clocks import boottime_s
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.stalls import Stalls
 from services.relay.store.client import Store
-from services.relay.store.command_stream import LEFT_MS, CommandStream
+from services.relay.store.command_stream import KEYS_EXPIRE_MS, CommandStream
 from services.relay.store.leases import Lease
 from services.uplink.connection.closing_times import closing_times
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -212,7 +212,7 @@ async def test_results_expire(scene: Scene) -> None:
     operation_id, answer = asker.ask()
     await scene.handed(1)
     await scene.complete(operation_id, "answer")
-    assert 0 < await scene.store.send("PTTL", keys_of(scene.slug).results) <= LEFT_MS
+    assert 0 < await scene.store.send("PTTL", keys_of(scene.slug).results) <= KEYS_EXPIRE_MS
     await answer
 
 

@@ -77,10 +77,6 @@ class Arrivals:
         self.stalls.beat(self.boottime_s())
         self._awake.beat(self._monotonic_s())
 
-    def waited_s(self) -> float:
-        """How long bytes that are read now may have waited; 0 unless this process stood still just now."""
-        return self.stalls.waited_s(self.boottime_s())
-
     def begun(self, connection: CallerConnection) -> "Arrival":
         """The arrival of a request whose first bytes were read just now."""
         boot_s, now_s = self.boottime_s(), self._monotonic_s()

@@ -8,8 +8,8 @@
 --       3 skip       how many of its events are delivered already
 --       4 ahead      "id:mask id:mask": entries of which later events are delivered; the mask (hex) has a bit for each
 --                    event that is still needed; or ""
---       5 delivered  events ever deleted from this stream, as the owner counts them
---       6 count      events delivered since the last call
+--       5 delivered  events ever delivered or dropped, as the owner counts them
+--       6 count      events delivered or dropped since the last call
 --       7 bytes      size of the entries that are deleted
 --         the rest   ids of entries of which nothing is needed, wherever they are in the stream
 --

@@ -4,7 +4,7 @@
 --
 -- KEYS  handed, results, contact, players, ended
 -- ARGV  1 operation id, 2 outcome (JSON), 3 keep_ms, 4 channel, 5 slug, 6 contact_every_ms,
---       7 keep_newest  number of results that are kept beyond keep_ms, 8 left_ms  after which unused keys expire,
+--       7 keep_newest  number of results that are kept beyond keep_ms, 8 keys_expire_ms  after which unused keys expire,
 --       then players: gameId, record; an empty record deletes the player
 --
 -- Returns 1, or 0 for a result that is late, repeated or of another instance.

@@ -5,7 +5,7 @@
 --
 -- KEYS  the stream of its lane, waiting, handed, ended
 -- ARGV  1 operation id, 2 action, 3 args (JSON), 4 deadline_ms, 5 max_waiting, 6 keep_ms,
---       7 keep_newest  number of commands that are kept beyond keep_ms, 8 left_ms  after which unused keys expire,
+--       7 keep_newest  number of commands that are kept beyond keep_ms, 8 keys_expire_ms  after which unused keys expire,
 --       9 longest_ms  the longest time to any deadline
 --
 -- The deadline is a moment on Redis' clock: a call that was delayed for long must not queue a command any more.

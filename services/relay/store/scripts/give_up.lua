@@ -4,7 +4,7 @@
 -- It may run when the memory is full: it only moves ids between small sets.
 --
 -- KEYS  waiting, handed, ended
--- ARGV  1 operation id, 2 left_ms, 3 "1": its enqueue has brought no answer, so it may never have been queued,
+-- ARGV  1 operation id, 2 keys_expire_ms, 3 "1": its enqueue has brought no answer, so it may never have been queued,
 --       4 "1": only if no poll has fetched it yet
 --
 -- Returns "expired" (also for a command that was not queued and never will be), "unknown", or "" for a command that had

@@ -4,7 +4,7 @@
 -- before their deadlines. It may run when the memory is full: hand_out.lua has just freed the room.
 --
 -- KEYS  writes, reads, waiting, handed
--- ARGV  1 keep_ms, 2 left_ms, then for each command: its lane (1 writes, 2 reads), operation id, action, args
+-- ARGV  1 keep_ms, 2 keys_expire_ms, then for each command: its lane (1 writes, 2 reads), operation id, action, args
 --
 -- Returns the number of commands queued again. One that has ended meanwhile is left; so a repeated call changes nothing.
 local waiting, handed, keep_ms = KEYS[3], KEYS[4], ARGV[1]

@@ -7,7 +7,7 @@
 -- ARGV  1 max_count, 2 max_bytes (of args), 3 contact_every_ms, 4 keep_ms,
 --       5 "1": refreshes are handed out even if there is nothing else
 --       6 until_us  when the caller gives up: a call that was delayed must not take commands that then nobody gets
---       7 keep_newest  number of commands that are kept beyond keep_ms, 8 left_ms  after which unused keys expire,
+--       7 keep_newest  number of commands that are kept beyond keep_ms, 8 keys_expire_ms  after which unused keys expire,
 --       9 longest_ms  the longest time to any deadline
 --
 -- Returns "late" or "taken", now_us, and the commands taken: operation id, action, args, operation id, action, args...,

@@ -68,7 +68,7 @@ class Mirror:
         self._beyond = beyond
         self._online: dict[str, Kept] = {}  # gameId -> player
         self._listed_s: float | None = None  # when the mod last said who is online
-        self._counted_s = _NEVER_S  # the same, or when the game started without players
+        self._counted_s = _NEVER_S  # when the list of players was last complete
         self._catalogues: dict[Action, float] = {}
         # By gameId: positions, inventories, and events of players whose position is unknown.
         self._kept: dict[str, OrderedDict[str, Kept]] = {
@@ -243,7 +243,7 @@ class Mirror:
     # Saving in Redis
 
     def take_changes(self, ahead_s: float = 0.0) -> MirrorChanges:
-        """What has changed since the last call. The wall clock is `ahead_s` before the mirror's."""
+        """What has changed since the last call. The wall clock is `ahead_s` ahead of the mirror's."""
         changes, self._unsaved = self._unsaved, MirrorChanges({}, {})
         fields, changed = changes.mirror, self._changed
         if self.players_changed:

@@ -7,7 +7,7 @@ from itertools import chain
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.clocks import TIMER_EARLY_S, WALL_AHEAD_S, boottime_s, next_beat_s, offset_of
-from services.relay.store.client import Script, Store, pairs, patiently
+from services.relay.store.client import Script, Store, pairs, until_redis_answers
 from services.relay.store.leases import Lease
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
@@ -36,10 +36,10 @@ class MirrorPersistence:
 
         The last owner saves until the lease is ours.
         """
-        await patiently(self._load)
+        await until_redis_answers(self._load)
         if not self._lease.held:
             await self._lease.until_held()
-            await patiently(self._load)
+            await until_redis_answers(self._load)
         offset_s = offset_of(self._lease.slug, SAVE_EVERY_S, SAVE_PLAYERS_EVERY_S)
         while True:
             now_s = boottime_s()
@@ -47,7 +47,7 @@ class MirrorPersistence:
             beat_s = next_beat_s(now_s, SAVE_PLAYERS_EVERY_S)
             await asyncio.sleep(beat_s - now_s + TIMER_EARLY_S)
             if self._mirror.players_changed or beat_s >= due_s:
-                await patiently(self.save)
+                await until_redis_answers(self.save)
 
     async def save(self) -> None:
         """Saves what has changed, if the lease is ours.

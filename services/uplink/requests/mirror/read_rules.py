@@ -63,7 +63,7 @@ an outage it takes minutes to handle all waiting events."""
 
 @unique
 class AnswerAge(Enum):
-    """How old what is known is, by the table."""
+    """The age of what is known, by the rule of the action."""
 
     FRESH = "fresh"
     STALE = "stale"
