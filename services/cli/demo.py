@@ -52,7 +52,7 @@ def run(seconds: float | None, environ: Mapping[str, str]) -> int:
     logs.configure("demo")
     with tempfile.TemporaryDirectory(prefix="dayz-relay-demo-") as name:
         folder = Path(name)
-        with own_store.held(folder, own_store.lock(folder)), local_token.in_force(folder) as token_file:
+        with own_store.held(folder), local_token.in_force(folder) as token_file:
             return asyncio.run(_demo(folder, seconds, {**environ, LOCAL_TOKEN_FILE: token_file}))
 
 

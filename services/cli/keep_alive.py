@@ -19,16 +19,15 @@ def run(checked: Checked) -> int:
     """Supervise until SIGINT or SIGTERM; the exit code. Raises ConfigError."""
     logs.configure("up", checked.log_format)
     with ExitStack() as held:
-        if checked.lock is not None:
-            os.set_inheritable(checked.lock, False)
-            held.enter_context(own_store.held(checked.data, checked.lock))
+        if checked.brings_store:
+            held.enter_context(own_store.held(checked.data))
         told = {**os.environ, LOCAL_TOKEN_FILE: held.enter_context(local_token.in_force(checked.data))}
-        if checked.lock is None:
-            programs = services(checked.config, told)
-        else:
+        if checked.brings_store:
             store, url = own_store.prepare(checked.data, checked.server)
             told[STORE_FOLDER] = str(checked.data.resolve())
             programs = [store, *services(checked.config, told, url)]
+        else:
+            programs = services(checked.config, told)
         return asyncio.run(_supervise(programs))
 
 

@@ -52,13 +52,14 @@ def lock(folder: Path) -> int:
 
 
 @contextmanager
-def held(folder: Path, lock: int) -> Iterator[None]:
-    """At the end let go of `folder`, and forget where its store listened."""
+def held(folder: Path) -> Iterator[None]:
+    """Hold `folder`, as `lock` does. At the end forget where its store listened."""
+    held = lock(folder)
     try:
         yield
     finally:
         (folder / store_place.CONF).unlink(missing_ok=True)
-        os.close(lock)
+        os.close(held)
 
 
 def url(folder: Path) -> str | None:

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 
 class Checked(NamedTuple):
-    """What `up` has found to be in order. `lock` is the open file that holds the folder `data`, as number;
-    None: the store is another's. `server` is the store's program; None: the embedded Valkey."""
+    """What `up` has found to be in order. `brings_store`: the store is its own, in the folder `data`, and
+    `server` is its program; None: the embedded Valkey."""
 
     config: Path
     data: Path
     log_format: str
-    lock: int | None
+    brings_store: bool
     server: Path | None
 
 
@@ -30,20 +30,18 @@ def become(checked: Checked) -> int:
         from services.cli.keep_alive import run
 
         return run(checked)
-    if checked.lock is not None:
-        os.set_inheritable(checked.lock, True)
     sys.stdout.flush()
-    words = ["" if value is None else str(value) for value in checked]  # none is secret
+    words = [str(value or "") for value in checked]  # none is secret
     os.execv(sys.executable, [sys.executable, "-m", "services.cli.supervisor", *words])
 
 
-def main(config: str, data: str, log_format: str, lock: str, server: str) -> int:
+def main(config: str, data: str, log_format: str, brings_store: str, server: str) -> int:
     # asyncio loads OpenSSL where it can: 4 MiB that this process never uses.
     sys.modules["ssl"] = None  # type: ignore[assignment]
     from services.cli.keep_alive import run
     from services.relay.protocol.errors import ConfigError
 
-    store = int(lock) if lock else None, Path(server) if server else None
+    store = bool(brings_store), Path(server) if server else None
     try:
         return run(Checked(Path(config), Path(data), log_format, *store))
     except ConfigError as error:

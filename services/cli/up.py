@@ -81,15 +81,15 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
     settings = loaded.settings
     if first:
         print(what_to_do(config, settings), flush=True)
-    lock, server = None, None
-    if settings.redis.url is None:
+    server = None
+    if brings_store := settings.redis.url is None:
         server = store_place.find_server(settings.redis.server)
-        lock = own_store.lock(data)
+        os.close(own_store.lock(data))  # the supervisor holds it
     _must_be_free(settings)
     for warning in warnings_of(loaded):
         print(f"warning: {runnable(warning)}")
     print(*map(runnable, banner(settings)), sep="\n", flush=True)
-    return become(Checked(config, data, settings.log.format, lock, server))
+    return become(Checked(config, data, settings.log.format, brings_store, server))
 
 
 def write_first(path: Path) -> None:

@@ -33,7 +33,7 @@ def server(request: pytest.FixtureRequest) -> Path | None:
 @asynccontextmanager
 async def running(folder: Path, server: Path | None = None) -> AsyncIterator[redis.Redis]:
     """The store as `up` runs it, and a client of it by its url."""
-    with own_store.held(folder, own_store.lock(folder)):
+    with own_store.held(folder):
         program = own_store.prepare(folder, server)[0]
         stop = asyncio.Event()
         task = asyncio.create_task(supervise([program], stop, asyncio.Event()))
@@ -110,7 +110,7 @@ async def test_a_refused_second_run_leaves_the_first_one_reachable(tmp_path: Pat
     async with running(tmp_path, Path(binaries()["redis"])) as client:
         with (
             pytest.raises(ConfigError, match="another dayz-relay runs there"),
-            own_store.held(tmp_path, own_store.lock(tmp_path)),
+            own_store.held(tmp_path),
         ):
             raise AssertionError("locked twice")
         assert client.ping() and own_store.answers(own_store.url(tmp_path) or "")
@@ -189,13 +189,13 @@ async def test_a_path_with_odd_characters_survives_the_url(tmp_path: Path) -> No
 
 
 def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
-    with own_store.held(tmp_path, own_store.lock(tmp_path)):
+    with own_store.held(tmp_path):
         with (
             pytest.raises(ConfigError, match="another dayz-relay runs there"),
-            own_store.held(tmp_path, own_store.lock(tmp_path)),
+            own_store.held(tmp_path),
         ):
             raise AssertionError("locked twice")
-    with own_store.held(tmp_path, own_store.lock(tmp_path)):
+    with own_store.held(tmp_path):
         pass
 
 
@@ -203,7 +203,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         pytest.raises(ConfigError, match="file/data: cannot be used: "),
-        own_store.held(tmp_path, own_store.lock(tmp_path / "file" / "data")),
+        own_store.held(tmp_path / "file" / "data"),
     ):
         raise AssertionError("locked")
 

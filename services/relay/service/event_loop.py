@@ -5,7 +5,6 @@ never retrieved. With a silent name server, four such lookups block the only fou
 """
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any
 
 import uvloop
 
+from services.relay.service.http.addresses import address_of
 from services.relay.store.calls import ignore_error
 
 
@@ -31,7 +31,7 @@ class Loop(uvloop.Loop):
     async def create_connection(
         self, protocol_factory: Callable[[], Any], host: Any = None, port: Any = None, **options: Any
     ) -> tuple[Any, Any]:
-        if not isinstance(host, str) or not host or _is_address(host):
+        if not isinstance(host, str) or not host or address_of(host):
             return await super().create_connection(protocol_factory, host, port, **options)
         if options.get("ssl"):
             options.setdefault("server_hostname", host)
@@ -60,11 +60,3 @@ class Loop(uvloop.Loop):
     def _looked_up(self, key: tuple[Any, ...], lookup: asyncio.Task[list[Any]]) -> None:
         del self._lookups[key]
         ignore_error(lookup)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True

@@ -50,19 +50,14 @@ def collect_garbage_for(instances: int) -> None:
     gc.set_threshold(10_000 + 2_000 * instances, 2, 2)
 
 
-def store_url(settings: Settings) -> str:
-    """The address of Redis. Raises ConfigError if the settings have none."""
+def store_of(settings: Settings, metrics: ServiceMetrics) -> Store:
+    """The store of these settings, not opened yet. Raises ConfigError if they have no address of Redis."""
     if settings.redis.url is None:
         raise ConfigError(
             "redis.url is not set: a single service needs one (`dayz-relay up` brings its own store)"
         )
-    return settings.redis.url.get_secret_value()
-
-
-def store_of(settings: Settings, metrics: ServiceMetrics) -> Store:
-    """The store of these settings, not opened yet. Raises ConfigError."""
     return Store(
-        store_url(settings),
+        settings.redis.url.get_secret_value(),
         opened=False,
         replicas=settings.redis.replicas,
         relaxed=settings.redis.durability == "relaxed",

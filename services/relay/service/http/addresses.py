@@ -32,7 +32,7 @@ def host_and_port(host: str, port: int) -> str:
 @lru_cache(_ADDRESSES_KEPT)  # a fleet has few addresses, and each of its calls asks
 def plain(address: str) -> str:
     """The plain address of a caller: a listener on "::" sees IPv4 addresses as ::ffff:192.0.2.1."""
-    read = _read(address) if address.startswith("::ffff:") else None
+    read = address_of(address) if address.startswith("::ffff:") else None
     return str(read or address)
 
 
@@ -47,7 +47,7 @@ def source_of(address: str) -> str:
     chooses the rest freely."""
     if ":" not in address:
         return address
-    read = _read(address)
+    read = address_of(address)
     if isinstance(read, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((read, _IPV6_SITE_BITS), strict=False))
     return str(read or address)
@@ -55,7 +55,7 @@ def source_of(address: str) -> str:
 
 def is_in(address: str, trusted: Sequence[Network]) -> bool:
     """Whether the address belongs to one of these networks."""
-    read = _read(address) if trusted else None
+    read = address_of(address) if trusted else None
     return read is not None and any(read in network for network in trusted)
 
 
@@ -69,7 +69,7 @@ def caller(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> s
         return peer
     hops = [hop.strip() for value in forwarded for hop in value.split(",")]
     for hop in reversed(hops):
-        read = _read(_without_port(hop))
+        read = address_of(_without_port(hop))
         if read is None:
             break  # no trusted proxy writes that
         peer = str(read)
@@ -78,7 +78,8 @@ def caller(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> s
     return peer
 
 
-def _read(text: str) -> Address | None:
+def address_of(text: str) -> Address | None:
+    """The address that the text is, without its interface; None: it is none."""
     try:
         read = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
