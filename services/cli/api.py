@@ -12,7 +12,7 @@ import orjson
 from services.cli.place import ApiPlace, checked_token
 from services.cli.terminal import complain
 from services.relay.protocol.errors import ConfigError, NoSuchInstance, RelayError
-from services.relay.service.http.client import RELAY_HEADER, client_of, reason_of
+from services.relay.service.http.client import RELAY_HEADER, causes_of, client_of, reason_of
 from services.relay.service.logs import clean
 
 if TYPE_CHECKING:
@@ -159,8 +159,7 @@ class RelayApi:
         url = self._at.url
         in_time = not type(error).__name__.endswith("Timeout")  # of httpx, which has no text
         reason = reason_of(error) if in_time else "no answer in time"
-        cause: BaseException | None = error
-        while cause is not None:
+        for cause in causes_of(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return RelayAway(
                     f"the certificate of {url} is not trusted ({cause.verify_message}): SSL_CERT_FILE can"
@@ -168,7 +167,6 @@ class RelayApi:
                 )
             if isinstance(cause, ConnectionRefusedError):
                 reason = "nobody listens there"
-            cause = cause.__cause__ or cause.__context__
         if self._at.start:
             return RelayAway(
                 f"modapi does not answer at {url} ({reason}): `{self._at.start}` starts the relay,"

@@ -53,10 +53,6 @@ class Facts:
         return self.silent_s is None or self.silent_s > SILENT_AFTER_S
 
     @property
-    def made_up_s(self) -> float | None:
-        return None if self.made_up_ms is None else max(0, self.now_ms - self.made_up_ms) / 1000
-
-    @property
     def oldest_s(self) -> float | None:
         return None if self.oldest_ms is None else max(0, self.now_ms - self.oldest_ms) / 1000
 

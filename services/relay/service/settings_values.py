@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from services.relay.service.text_files import is_file
+from services.relay.service.text_files import is_there
 from services.relay.store import url as redis_url
 
 Text = TypeVar("Text", str, SecretStr)
@@ -100,7 +100,7 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     tls = redis_url.parse(secret.get_secret_value()).tls
     for name in redis_url.TLS_FILES:
         file = getattr(tls, name.removeprefix("ssl_")) if tls else ""
-        if file and not is_file(Path(file)):
+        if file and (not is_there(Path(file)) or Path(file).is_dir()):
             raise ValueError(f"has {name}, and there is no such file: it is looked for in {Path.cwd()}")
     return secret
 

@@ -2,9 +2,7 @@
 
 import codecs
 import os
-import stat
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from services.relay.protocol.errors import ConfigError
@@ -67,24 +65,16 @@ def unquoted(text: str) -> str:
     return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def is_file(path: Path) -> bool:
-    """Whether there is such a file. Raises ConfigError if that cannot be found out."""
-    return _is(path, lambda mode: not stat.S_ISDIR(mode))
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder. Raises ConfigError if that cannot be found out."""
+    return is_there(path) and path.is_dir()
 
 
 def is_there(path: Path) -> bool:
     """Whether there is such a file or folder. Raises ConfigError if that cannot be found out."""
-    return _is(path, lambda _: True)
-
-
-def is_folder(path: Path) -> bool:
-    """Whether there is such a folder. Raises ConfigError if that cannot be found out."""
-    return _is(path, stat.S_ISDIR)
-
-
-def _is(path: Path, kind: Callable[[int], bool]) -> bool:
     try:
-        return kind(path.stat().st_mode)
+        path.stat()
+        return True
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError) as error:

@@ -7,7 +7,7 @@ loop would stand still and `dayz-relay --version` would wait. The machine's cert
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -95,10 +95,13 @@ async def _start_of_body(response: "httpx.Response", max_bytes: int) -> bytes:
 
 def reason_of(error: BaseException) -> str:
     """The text of the operating system, which httpx keeps as the cause of a cause, or httpx's own text."""
-    reason = str(error) or type(error).__name__
-    cause = error.__cause__ or error.__context__
+    texts = [str(cause) for cause in causes_of(error) if isinstance(cause, OSError) and str(cause)]
+    return texts[-1] if texts else str(error) or type(error).__name__
+
+
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """The error, its cause, the cause of that, and so on."""
+    cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and str(cause):
-            reason = str(cause)
+        yield cause
         cause = cause.__cause__ or cause.__context__
-    return reason
