@@ -107,7 +107,10 @@ class RelayApi:
     async def _check(self, answer: "httpx.Response") -> None:
         """Raises RelayAway if another program, which may answer with JSON too, has this address."""
         if answer.is_success and RELAY_HEADER not in answer.headers:
-            raise self._no_relay(answer.status_code)
+            raise RelayAway(
+                f"{self._at.url} answers {answer.status_code}, and not as a relay of this version: is it the"
+                " admin port of modapi?"
+            )
 
     async def error(self, status: int, body: bytes, path: str) -> RelayError:
         """What is wrong, by an answer that is no success."""

@@ -38,7 +38,7 @@ async def _supervise(programs: list[Program]) -> int:
 def services(config: Path, environ: Mapping[str, str], redis_url: str = "") -> list[Program]:
     """modapi and uplink as programs. The store is named in their environment, where `ps` does not show it."""
     own = {**environ, "RELAY_REDIS__URL": redis_url} if redis_url else environ
-    start = (sys.executable, "-m", "services.cli.service")
+    start = (sys.executable, "-P", "-m", "services.cli.service")
     # Stopped in the opposite order: uplink owes Takaro answers, and mods bring them by way of modapi. Events
     # that modapi accepts meanwhile are in the store.
     return [Program(name, (*start, name, str(config)), own) for name in ("modapi", "uplink")]

@@ -32,7 +32,8 @@ def become(checked: Checked) -> int:
         return run(checked)
     sys.stdout.flush()
     words = [str(value or "") for value in checked]  # none is secret
-    os.execv(sys.executable, [sys.executable, "-m", "services.cli.supervisor", *words])
+    # -P: no file of the working folder takes the place of a module.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "services.cli.supervisor", *words])
 
 
 def main(config: str, data: str, log_format: str, brings_store: str, server: str) -> int:

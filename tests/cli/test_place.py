@@ -196,7 +196,7 @@ def other(status: int, context: ssl.SSLContext | None = None, **more: str) -> It
     [
         (404, "has no such call of the admin API: is it the admin port of this version?"),
         (502, "answers 502, and not as a relay: is it the admin port of modapi?"),
-        (200, "answers 200, and not as a relay: is it the admin port of modapi?"),
+        (200, "answers 200, and not as a relay of this version: is it the admin port of modapi?"),
     ],
 )
 def test_another_program_or_an_older_relay_is_one_line(away: Terminal, status: int, said: str) -> None:

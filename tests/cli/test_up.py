@@ -57,7 +57,7 @@ class Relay:
 def dayz_relay(folder: Path, *argv: str, environ: dict[str, str] | None = None) -> Iterator[Relay]:
     clean = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
     process = subprocess.Popen(
-        [sys.executable, "-m", "services.cli", *argv],
+        [sys.executable, "-P", "-m", "services.cli", *argv],
         cwd=folder,
         env={**clean, **ANY_PORTS, "TMPDIR": str(folder), **(environ or {})},
         stdout=subprocess.PIPE,
@@ -91,6 +91,7 @@ def test_a_first_start_explains_itself_serves_and_ends_cleanly(
 
 def test_a_server_of_the_users_own_is_run_as_the_store_and_ends_cleanly(tmp_path: Path) -> None:
     environ = {"RELAY_REDIS__SERVER": binaries()["redis"]}
+    (tmp_path / "uvicorn.py").write_text("raise SystemExit('of the working folder')")
     for _ in range(2):
         with dayz_relay(tmp_path, "up", environ=environ) as relay:
             relay.until("the store is there: Redis ")
