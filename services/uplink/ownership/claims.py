@@ -66,7 +66,7 @@ class ClaimStep(Enum):
     """What the uplink has to do now."""
 
     NOTHING = auto()
-    BEGIN = auto()  # the instance is ours: link it and send its events
+    BEGIN = auto()  # the lease is ours: link the instance and send its events
     BEGIN_ANEW = auto()  # the same, but Takaro does not ask the socket that we stood by with
     STAND_BY = auto()  # get a socket ready, without the lease
     HAND_OVER = auto()  # release the lease and leave the socket
@@ -139,13 +139,13 @@ class Claim:
     def owner(self) -> bool:
         return self.state in (ClaimState.OWNER, ClaimState.HANDING_OVER)
 
-    def next_request(self, now_s: float, *, ours: bool) -> LeaseRequest:
-        """What to ask for now. `ours`: the instance belongs to this uplink."""
+    def next_request(self, now_s: float, *, preferred: bool) -> LeaseRequest:
+        """What to ask for now. `preferred`: the instance belongs to this uplink."""
         stands_by = self.state is ClaimState.STANDING_BY
         still_s = now_s - self._still_since_s
         dead = self._record if not self.owner and self._record and still_s > self._still_for_s else ""
         patient = self._record == "" and still_s > PATIENCE_S
-        take = self.owner or stands_by or ours or patient or bool(dead)
+        take = self.owner or stands_by or preferred or patient or bool(dead)
         ended_identifies = (
             self._open_identifies if self.owner and now_s - self._open_since_s > self._still_for_s else ""
         )
@@ -153,7 +153,9 @@ class Claim:
             take=take, want=stands_by and not dead, dead=dead, ended_identifies=ended_identifies
         )
 
-    def looked(self, now_s: float, view: LeaseView, *, ours: bool, may_move: Callable[[], bool]) -> ClaimStep:
+    def looked(
+        self, now_s: float, view: LeaseView, *, preferred: bool, may_move: Callable[[], bool]
+    ) -> ClaimStep:
         """What follows from a look. `may_move` is called before an instance of another uplink is wanted."""
         if view.record != self._record:
             self._record, self._still_since_s = view.record, now_s
@@ -162,7 +164,7 @@ class Claim:
         if view.mine:
             found = self._found_mine(now_s, view)
         else:
-            movable = self.state is ClaimState.WATCHING and ours and view.record and may_move()
+            movable = self.state is ClaimState.WATCHING and preferred and view.record and may_move()
             found = LookResult.MOVABLE if movable else LookResult.OTHERS
         before = self.state
         self.state, step = MOVES[before][found]

@@ -207,7 +207,7 @@ class Fleet:
 
     async def _tend(self, slug: str, owner: InstanceOwner) -> None:
         with self._contain(slug, FaultKind.LOOP):
-            await owner.tend(ours=self._is_ours(slug), may_move=self._may_move)
+            await owner.tend(preferred=self._is_preferred(slug), may_move=self._may_move)
 
     def _may_move(self) -> bool:
         now_s = time.monotonic()
@@ -231,7 +231,7 @@ class Fleet:
             if self._holds(slug):
                 self._unowned.forget(slug)
                 return await self.owners[slug].measure()
-            if (instance := self.instances.get(slug)) and self._is_ours(slug):
+            if (instance := self.instances.get(slug)) and self._is_preferred(slug):
                 return await self._unowned.measure(instance)
             self._unowned.forget(slug)
         return None
@@ -242,7 +242,7 @@ class Fleet:
     def _holds(self, slug: str) -> bool:
         return slug in self.owners and self.owners[slug].lease.held
 
-    def _is_ours(self, slug: str) -> bool:
+    def _is_preferred(self, slug: str) -> bool:
         """Whether the instance belongs to this uplink, among those that are alive."""
         return preferred(slug, self.heartbeat.members.alive) == self._context.uplink
 

@@ -61,8 +61,8 @@ class InstanceOwner:
         self._handing_over: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
-    async def tend(self, *, ours: bool, may_move: Callable[[], bool]) -> None:
-        """Looks at the lease once and does what follows. `ours`: the instance belongs to this uplink.
+    async def tend(self, *, preferred: bool, may_move: Callable[[], bool]) -> None:
+        """Looks at the lease once and does what follows. `preferred`: the instance belongs to this uplink.
 
         `may_move` is called before an instance of another uplink is wanted. If the holder of the lease has
         died, the next look is at the lease's end.
@@ -71,12 +71,12 @@ class InstanceOwner:
         async with self._lease_lock:
             if self._claim.state is not ClaimState.STOPPED:
                 self._forget_ended()
-                await self._look(ours=ours, may_move=may_move)
+                await self._look(preferred=preferred, may_move=may_move)
         if self.in_use:
             await self.in_use.status.publish()
 
-    async def _look(self, *, ours: bool, may_move: Callable[[], bool]) -> None:
-        request = self._claim.next_request(time.monotonic(), ours=ours)
+    async def _look(self, *, preferred: bool, may_move: Callable[[], bool]) -> None:
+        request = self._claim.next_request(time.monotonic(), preferred=preferred)
         want = ""
         if request.want:
             want = "ready" if self.in_use and self.in_use.link.identified else "waiting"
@@ -96,18 +96,18 @@ class InstanceOwner:
             bool(look.wanted),
             look.wanted == "ready",
         )
-        step = self._claim.looked(now_s, view, ours=ours, may_move=may_move)
+        step = self._claim.looked(now_s, view, preferred=preferred, may_move=may_move)
         self._apply(now_s, look)
         self._carry_out(step)
         if (self._claim.owner or request.want) and not self.in_use:
             owned = self.in_use = OwnedInstance(self.instance, self._context, self.lease, self.contact)
             self._running[owned] = asyncio.create_task(owned.run())
-        if ours and not look.mine and 0 <= look.ttl_ms < SOON_MS:
+        if preferred and not look.mine and 0 <= look.ttl_ms < SOON_MS:
             self._run_in_background(self._tend_at_end(look.ttl_ms / 1000, may_move))
 
     async def _tend_at_end(self, left_s: float, may_move: Callable[[], bool]) -> None:
         await asyncio.sleep(left_s + 0.01)
-        await self.tend(ours=True, may_move=may_move)
+        await self.tend(preferred=True, may_move=may_move)
 
     def _carry_out(self, step: ClaimStep) -> None:
         lease_changes = self._context.metrics.lease_changes

@@ -96,7 +96,7 @@ class CommandQueue:
                     return failures.QUEUE_FULL
                 queued = True
                 if self._leaving and self._leaving.fetched_by_s <= time.monotonic():
-                    await self._refuse(command.operation_id)
+                    await self._expire_unfetched(command.operation_id)
                 await pending.ended.wait()
         except NotCarriedOut as error:
             return failures.store_refused(str(error))
@@ -136,9 +136,9 @@ class CommandQueue:
                 pending.timeout.reschedule(min(end_s, pending.timeout.when() or end_s))
         self.results.wake()  # without the lease, results are looked for at intervals from now on
         await asyncio.sleep(closing_times.fetched_by_s - time.monotonic())
-        await asyncio.gather(*map(self._refuse, list(self.results.pending)))
+        await asyncio.gather(*map(self._expire_unfetched, list(self.results.pending)))
 
-    async def _refuse(self, operation_id: str) -> None:
+    async def _expire_unfetched(self, operation_id: str) -> None:
         """Ends a command that no poll has fetched."""
         with contextlib.suppress(StoreError):  # then it ends when its time is up
             end = await self._stream.give_up(operation_id, unfetched_only=True)

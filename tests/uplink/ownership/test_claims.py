@@ -36,54 +36,56 @@ def theirs(beat: int) -> LeaseView:
 
 
 def saw(
-    claim: Claim, now_s: float, seen: LeaseView, *, ours: bool = True, may_move: bool = True
+    claim: Claim, now_s: float, seen: LeaseView, *, preferred: bool = True, may_move: bool = True
 ) -> ClaimStep:
-    return claim.looked(now_s, seen, ours=ours, may_move=lambda: may_move)
+    return claim.looked(now_s, seen, preferred=preferred, may_move=lambda: may_move)
 
 
 def test_a_free_instance_of_ours_is_taken_at_once() -> None:
     claim = Claim()
-    assert claim.next_request(0, ours=True) == TAKE
+    assert claim.next_request(0, preferred=True) == TAKE
     assert saw(claim, 0, mine(1)) is ClaimStep.BEGIN
-    assert claim.next_request(1, ours=True) == TAKE and saw(claim, 1, mine(2)) is ClaimStep.NOTHING
+    assert claim.next_request(1, preferred=True) == TAKE and saw(claim, 1, mine(2)) is ClaimStep.NOTHING
 
 
 def test_a_free_instance_of_another_uplink_is_taken_after_a_while() -> None:
     claim = Claim()
-    assert claim.next_request(0, ours=False) == LOOK
-    assert saw(claim, 0, FREE, ours=False) is ClaimStep.NOTHING
-    assert claim.next_request(PATIENCE_S, ours=False) == LOOK
-    assert claim.next_request(PATIENCE_S + 0.1, ours=False) == TAKE
+    assert claim.next_request(0, preferred=False) == LOOK
+    assert saw(claim, 0, FREE, preferred=False) is ClaimStep.NOTHING
+    assert claim.next_request(PATIENCE_S, preferred=False) == LOOK
+    assert claim.next_request(PATIENCE_S + 0.1, preferred=False) == TAKE
 
 
 def test_an_owner_keeps_an_instance_of_another_uplink_until_that_one_is_ready() -> None:
     claim = Claim()
     saw(claim, 0, mine(1))
-    assert saw(claim, 1, mine(2), ours=False) is ClaimStep.NOTHING
-    assert saw(claim, 2, mine(3, wanted=True), ours=False) is ClaimStep.NOTHING
-    assert saw(claim, 3, mine(4, wanted=True, ready=True), ours=False) is ClaimStep.HAND_OVER
-    assert saw(claim, 4, mine(5, wanted=True, ready=True), ours=False) is ClaimStep.NOTHING  # it is at it
+    assert saw(claim, 1, mine(2), preferred=False) is ClaimStep.NOTHING
+    assert saw(claim, 2, mine(3, wanted=True), preferred=False) is ClaimStep.NOTHING
+    assert saw(claim, 3, mine(4, wanted=True, ready=True), preferred=False) is ClaimStep.HAND_OVER
+    assert (
+        saw(claim, 4, mine(5, wanted=True, ready=True), preferred=False) is ClaimStep.NOTHING
+    )  # it is at it
     claim.let_go(4.5)
-    assert claim.next_request(5, ours=False) == LOOK
+    assert claim.next_request(5, preferred=False) == LOOK
 
 
 def test_the_uplink_that_an_instance_belongs_to_stands_by_and_takes_over() -> None:
     claim = Claim()
     assert saw(claim, 0, theirs(1), may_move=False) is ClaimStep.NOTHING
     assert saw(claim, 1, theirs(2)) is ClaimStep.STAND_BY
-    assert claim.next_request(2, ours=True) == LeaseRequest(take=True, want=True, dead="")
+    assert claim.next_request(2, preferred=True) == LeaseRequest(take=True, want=True, dead="")
     assert saw(claim, 2, theirs(3)) is ClaimStep.NOTHING
     assert saw(claim, 3, mine(1)) is ClaimStep.BEGIN
-    assert claim.next_request(4, ours=True) == TAKE
+    assert claim.next_request(4, preferred=True) == TAKE
 
 
 def test_an_uplink_that_stands_by_finishes_the_move_even_for_a_third_one() -> None:
     claim = Claim()
     saw(claim, 0, theirs(1))
-    assert saw(claim, 1, theirs(2), ours=False) is ClaimStep.NOTHING
-    assert claim.next_request(2, ours=False) == LeaseRequest(take=True, want=True, dead="")
-    assert saw(claim, 2, mine(1), ours=False) is ClaimStep.BEGIN
-    assert saw(claim, 3, mine(2, wanted=True, ready=True), ours=False) is ClaimStep.HAND_OVER
+    assert saw(claim, 1, theirs(2), preferred=False) is ClaimStep.NOTHING
+    assert claim.next_request(2, preferred=False) == LeaseRequest(take=True, want=True, dead="")
+    assert saw(claim, 2, mine(1), preferred=False) is ClaimStep.BEGIN
+    assert saw(claim, 3, mine(2, wanted=True, ready=True), preferred=False) is ClaimStep.HAND_OVER
 
 
 def test_an_owner_replaces_its_socket_once_the_uplink_that_stood_by_is_gone() -> None:
@@ -111,12 +113,12 @@ def test_an_owner_ends_open_identifies_that_have_not_changed_for_long() -> None:
     saw(claim, 0, mine(1))
     for second in range(1, 12):
         saw(claim, second, mine(second, newest=False, open_identifies="a dead one"))
-        assert claim.next_request(second, ours=True).ended_identifies == ""
-    assert claim.next_request(1 + STILL_FOR_S + 0.1, ours=True).ended_identifies == "a dead one"
+        assert claim.next_request(second, preferred=True).ended_identifies == ""
+    assert claim.next_request(1 + STILL_FOR_S + 0.1, preferred=True).ended_identifies == "a dead one"
     saw(claim, 12, mine(12, newest=False, open_identifies="another one"))
-    assert claim.next_request(13, ours=True).ended_identifies == ""
+    assert claim.next_request(13, preferred=True).ended_identifies == ""
     saw(claim, 30, mine(30, newest=False))
-    assert claim.next_request(60, ours=True).ended_identifies == ""
+    assert claim.next_request(60, preferred=True).ended_identifies == ""
 
 
 def test_an_owner_identifies_again_for_as_long_as_another_may_come_after_it() -> None:
@@ -134,23 +136,23 @@ def test_only_an_owner_ends_open_identifies() -> None:
             claim,
             second,
             LeaseView(mine=False, open_identifies="a dead one", record=f"other {second}"),
-            ours=False,
+            preferred=False,
         )
-        assert claim.next_request(second, ours=False) == LOOK
+        assert claim.next_request(second, preferred=False) == LOOK
 
 
 def test_an_owner_that_finds_another_uplink_in_its_place_has_lost() -> None:
     claim = Claim()
     saw(claim, 0, mine(1))
-    assert saw(claim, 9, theirs(1), ours=False) is ClaimStep.LOST
-    assert claim.next_request(10, ours=False) == LOOK
+    assert saw(claim, 9, theirs(1), preferred=False) is ClaimStep.LOST
+    assert claim.next_request(10, preferred=False) == LOOK
 
 
 def test_a_lease_whose_record_does_not_change_is_dead_whatever_its_time_to_live() -> None:
     claim = Claim()
-    saw(claim, 0, theirs(7), ours=False)
-    assert claim.next_request(STILL_FOR_S, ours=False) == LOOK
-    assert claim.next_request(STILL_FOR_S + 0.1, ours=False) == LeaseRequest(
+    saw(claim, 0, theirs(7), preferred=False)
+    assert claim.next_request(STILL_FOR_S, preferred=False) == LOOK
+    assert claim.next_request(STILL_FOR_S + 0.1, preferred=False) == LeaseRequest(
         take=True, want=False, dead="other 7"
     )
 
@@ -158,14 +160,14 @@ def test_a_lease_whose_record_does_not_change_is_dead_whatever_its_time_to_live(
 def test_a_lease_whose_record_changes_is_alive() -> None:
     claim = Claim()
     for second in range(60):
-        saw(claim, second, theirs(second), ours=False)
-        assert claim.next_request(second, ours=False) == LOOK
+        saw(claim, second, theirs(second), preferred=False)
+        assert claim.next_request(second, preferred=False) == LOOK
 
 
 def test_an_uplink_that_stands_by_takes_a_dead_record() -> None:
     claim = Claim()
     saw(claim, 0, theirs(7))
-    assert claim.next_request(STILL_FOR_S + 0.1, ours=True) == LeaseRequest(
+    assert claim.next_request(STILL_FOR_S + 0.1, preferred=True) == LeaseRequest(
         take=True, want=False, dead="other 7"
     )
 
