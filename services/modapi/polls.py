@@ -68,29 +68,20 @@ class Polls:
         self.rules = HoldRules(hold_polls_s)
         self._held = metrics.held
         self._logger = logger
-        self._open = False
+        self.is_open = False
         self._poll: _Poll | None = None
         self._empty_s = 0.0  # when the last look began, 0: it found something, or a hint came since
 
     def open(self) -> None:
         """Allows holds: hints of new commands arrive from now on."""
-        if not self._open:
-            self._open, self._empty_s = True, 0.0
+        if not self.is_open:
+            self.is_open, self._empty_s = True, 0.0
 
     def close(self) -> None:
         """Answers the held poll, and allows no holds: hints do not arrive any more, or the service stops."""
-        self._open = False
+        self.is_open = False
         if self._poll:
             self._end(self._poll, Ending.EMPTY)
-
-    @property
-    def is_open(self) -> bool:
-        return self._open
-
-    @property
-    def is_holding(self) -> bool:
-        """Whether a poll is held now."""
-        return self._poll is not None and self._poll.hold_s > 0 and self._poll.ending is None
 
     def wake(self) -> None:
         """Makes the held poll look for commands, or the next one: there may be one."""
@@ -117,7 +108,7 @@ class Polls:
         connection.on_gone = partial(self._hung_up, poll)
         now_s = time.monotonic()
         # Refreshes go out at the end of a hold: an answer now would leave the mod deaf until its next poll.
-        allowed_s = self.rules.allowed_s(now_s) if self._open else 0.0
+        allowed_s = self.rules.allowed_s(now_s) if self.is_open else 0.0
         look_s = next_beat_s(self._empty_s + LOOK_AGAIN_S - SHARED_S, SHARED_S) if allowed_s else now_s
         found = b""
         try:
@@ -126,7 +117,7 @@ class Polls:
                 found = await self._look(poll, refreshes_alone=not allowed_s)
             if poll.gone:
                 return Polled(None)
-            if found or self._poll is not poll or not self._open:
+            if found or self._poll is not poll or not self.is_open:
                 return Polled(found or NOTHING)
             poll.began_s = time.monotonic()
             poll.hold_s = self.rules.begin(poll.began_s)

@@ -86,7 +86,6 @@ class ModRouter:
         served_instances: ServedInstances,
         metrics: ModapiMetrics,
         trusted: Sequence[Network] = (),
-        answered_within_s: float = ANSWERED_WITHIN_S,
     ) -> None:
         self._app = app
         self._served_instances = served_instances
@@ -97,7 +96,7 @@ class ModRouter:
             self._credentials, served_instances.unknown_calls, self._limits.wrong_keys_per_minute
         )
         self._metrics = metrics
-        self.answered_within_s = answered_within_s
+        self.answered_within_s = ANSWERED_WITHIN_S
         self._calls: dict[CallKind, Callable[[ModRequest], Awaitable[ModAnswer]]] = {
             CallKind.EVENTS: self._events,
             CallKind.AGENT: self._events,

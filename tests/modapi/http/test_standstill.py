@@ -162,7 +162,7 @@ async def test_no_command_is_taken_by_a_poll_that_was_held_through_it(modapi: Mo
     instance = modapi.served_instances.instances[modapi.slug]
     instance.polls.open()
     mod = modapi.send("GET", "poll")
-    await until(lambda: instance.polls.is_holding, WITHIN_S)
+    await until(lambda: instance.polls.rules.is_held, WITHIN_S)
     name = await modapi.ask()
     allowed_s = instance.polls.rules.allowed_s(time.monotonic())
     if hangs_up:
