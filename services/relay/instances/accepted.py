@@ -83,33 +83,39 @@ class _Follower:
 
         Of a server without any it costs no call of Redis.
         """
-        found = [*await self._waiting(facts, settled_ms), *await self._dead(facts)]
-        return sorted(found, key=lambda entry: entry.at_ms)
+        (waits, last_entry), (dead, last_dead_letter) = await asyncio.gather(
+            self._waiting(facts, settled_ms), self._dead(facts)
+        )
+        # Not before both were read: what one has found would be lost if the other fails.
+        self._last_entry, self._last_dead_letter = last_entry, last_dead_letter
+        return sorted([*waits, *dead], key=lambda entry: entry.at_ms)
 
-    async def _waiting(self, facts: Facts, settled_ms: int) -> list[ActivityEntry]:
+    async def _waiting(self, facts: Facts, settled_ms: int) -> tuple[list[ActivityEntry], str | None]:
+        """The new events, and up to which entry they were read."""
+        last = self._last_entry
         entries: list[StreamEntry] = []
-        if facts.oldest_ms is not None and self._last_entry is None:
+        if facts.oldest_ms is not None and last is None:
             entries = (await self._stream.newest(BATCHES))[::-1]
         elif facts.oldest_ms is not None:
-            entries = await self._stream.read(self._last_entry or "", BATCHES)
+            entries = await self._stream.read(last or "", BATCHES)
         settled = list(takewhile(lambda entry: _is_settled(entry, facts.now_ms, settled_ms), entries))
         found: list[ActivityEntry] = []
         if settled:
             found = waiting(settled[::-1], await self._stream.delivered(), facts.now_ms, settled_ms)
-        if self._last_entry is None:
+        if last is None:
             found = found[:REMEMBERED]
         if settled or not entries:
-            self._last_entry = settled[-1].id if settled else self._last_entry or ""
-        return found[::-1]
+            last = settled[-1].id if settled else last or ""
+        return found[::-1], last
 
-    async def _dead(self, facts: Facts) -> list[ActivityEntry]:
+    async def _dead(self, facts: Facts) -> tuple[list[ActivityEntry], str]:
+        last = self._last_dead_letter
         dead_letters: list[DeadLetter] = []
-        if facts.dead and self._last_dead_letter is None:
+        if facts.dead and last is None:
             dead_letters = (await self._dead_letters.newest(DEAD_LETTERS))[::-1]
         elif facts.dead:
-            dead_letters = await self._dead_letters.after(self._last_dead_letter or "", DEAD_LETTERS)
-        self._last_dead_letter = dead_letters[-1].id if dead_letters else self._last_dead_letter or ""
-        return _shown(dead_letters)
+            dead_letters = await self._dead_letters.after(last or "", DEAD_LETTERS)
+        return _shown(dead_letters), dead_letters[-1].id if dead_letters else last or ""
 
 
 def _is_settled(entry: StreamEntry, now_ms: int, settled_ms: int) -> bool:

@@ -7,7 +7,9 @@ import pytest
 
 from services.relay.instances.accepted import BATCHES, SETTLED_MS, accepted, follow, undelivered, waiting
 from services.relay.instances.activity import REMEMBERED, ActivityEntry
+from services.relay.instances.dead_letters import DeadLetter, DeadLetters
 from services.relay.instances.facts import facts_of
+from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.store.client import Store
@@ -107,6 +109,22 @@ async def test_a_follower_receives_each_accepted_event_once(store: Store, slug: 
     assert sorted(found) == sorted([*numbered, ("last", "waiting"), ("no JSON", "dead")])
     assert [one for one in found if one[1] == "waiting"] == [*numbered, ("last", "waiting")]
     assert await anext(following) == []
+
+
+async def test_a_follower_receives_what_a_look_had_found_when_redis_failed(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await EventStream(store, slug).append(batch(line("it waits"), DeadEvent("unreadable", "no JSON", b"}{")))
+    following, newest, failed = follow(store, slug), DeadLetters.newest, list[int]()
+
+    async def failing(letters: DeadLetters, count: int) -> list[DeadLetter]:
+        if not failed:
+            failed.append(1)
+            raise StoreError("away")
+        return await newest(letters, count)
+
+    monkeypatch.setattr(DeadLetters, "newest", failing)
+    assert sorted(await told(following, 2)) == [("it waits", "waiting"), ("no JSON", "dead")] and failed
 
 
 async def test_a_new_follower_receives_only_the_newest_events(store: Store, slug: str) -> None:
