@@ -4,42 +4,25 @@
 What a command needs is imported when it runs, so that `--help` and completion do not wait for it.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 from types import TracebackType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
 from services.cli.commands import look, run, servers, trial
-from services.cli.terminal import NAME, failed
+from services.cli.options import CommandGroup
+from services.cli.terminal import NAME, complain, failed
 from services.relay.protocol.errors import ConfigError, RelayError
 
 INTERRUPTED = 130
 """What Typer makes of Ctrl-C."""
-
-LONGEST_ABOUT = 200
-"""Longer than any first sentence of ours: it is wrapped, not cut."""
-
-
-class CommandGroup(TyperGroup):
-    """Lists the commands by subject, as Typer does with Rich. Rich takes too long to load for `--help`."""
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        subjects: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
-            if not command.hidden:
-                subject = getattr(command, "rich_help_panel", None) or "Other commands"
-                subjects.setdefault(subject, []).append((name, command.get_short_help_str(LONGEST_ABOUT)))
-        for subject, rows in subjects.items():
-            with formatter.section(subject):
-                formatter.write_dl(rows)
-
 
 app = typer.Typer(
     name=NAME,
@@ -97,7 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except RelayError as error:
         return failed(error)
-    except OSError as error:  # of Typer, which writes into the home
+    except OSError as error:
+        if _is_of_output(error):
+            return _closed(error)
+        # Typer writes into the home.
         if "--install-completion" not in (sys.argv if argv is None else argv):
             raise
         return failed(
@@ -107,11 +93,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         )
     except BaseExceptionGroup as group:
-        expected, others = group.split((RelayError, BrokenPipeError))
-        if others is not None or expected is None:
-            raise
-        first = _first(expected)
-        return failed(first) if isinstance(first, RelayError) else _closed()
+        expected, others = group.split((RelayError, OSError))
+        first = _first(expected or group)
+        if others is None and isinstance(first, RelayError):
+            return failed(first)
+        if others is None and isinstance(first, OSError) and _is_of_output(first):
+            return _closed(first)
+        raise
 
 
 def _first(error: BaseException) -> BaseException:
@@ -119,9 +107,16 @@ def _first(error: BaseException) -> BaseException:
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _closed() -> int:
-    """`| head` reads no further. What is still to be written when Python ends would fail too."""
+def _is_of_output(error: OSError) -> bool:
+    """Whether standard output takes no more: its reader is gone, as with `| head`, or its disk is full."""
+    return error.errno in (errno.EPIPE, errno.ENOSPC) and error.filename is None
+
+
+def _closed(error: OSError) -> int:
+    """What is still to be written when Python ends would fail too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.ENOSPC:
+        complain(f"the output cannot be written: {error.strerror}")
     return 1
 
 

@@ -41,11 +41,10 @@ Entry = dict[str, Any]
 async def run(relay: RelayApi, *, named: Sequence[str], kinds: Sequence[str] | None, as_json: bool) -> int:
     """Print until Ctrl-C. Raises ConfigError."""
     named = list(dict.fromkeys(named))
-    slugs = named or [one["slug"] for one in await relay.servers(MOST_AT_ONCE + 1) if one["served"]]
+    slugs = named or [one["slug"] for one in await relay.servers() if one["served"]]
     if len(slugs) > MOST_AT_ONCE:
-        count = len(named) or (await relay.get("/fleet"))["total"]
         example = f"`dayz-relay tail {slugs[0]}`"
-        raise ConfigError(f"there are {count} servers: name some, as in {example}")
+        raise ConfigError(f"there are {len(slugs)} servers: name some, as in {example}")
     for slug in named:
         await relay.get(relay.path(slug))  # raises NoSuchInstance
     if not slugs:

@@ -149,6 +149,31 @@ def test_each_command_that_works_at_a_relay_can_answer_as_json() -> None:
     assert without == []
 
 
+def test_the_help_of_a_group_says_the_whole_of_what_each_command_does(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["context", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "local: the one of relay.toml" in " ".join(said.split()) and "..." not in said.partition("--help")[2]
+    )
+
+
+def test_an_output_whose_disk_is_full_is_one_line(tmp_path: Path) -> None:
+    argv = [sys.executable, "-P", "-m", "services.cli", "check"]
+    environ = {
+        **os.environ,
+        "TAKARO_SERVER_NAME": "My server",
+        "TAKARO_IDENTITY_TOKEN": "identity-0123456789",
+    }
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(argv, cwd=tmp_path, env=environ, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert "dayz-relay: the output cannot be written: No space left on device\n" in done.stderr
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
 def test_no_file_is_needed_where_the_environment_describes_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

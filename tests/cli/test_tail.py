@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.cli import tail
 from services.cli.api import RelayApi, RelayAway
 from services.cli.commands.look import PASSING_TYPES
 from services.cli.place import ApiPlace
 from services.cli.stream import Message, follow, read
 from services.cli.tail import SHOWN_ABOVE, Seen, in_order, line, words
-from services.relay.protocol.errors import NoSuchInstance
+from services.relay.protocol.errors import ConfigError, NoSuchInstance
 from services.relay.protocol.keys import WATCH
 from services.relay.protocol.vocabulary import EventType
 from services.relay.service.http.client import RELAY_HEADER
@@ -217,6 +218,18 @@ def test_a_reader_of_tail_that_leaves_after_one_line_is_no_fault(
 def test_tail_refuses_more_than_fifty_servers_at_once(relay: Relay) -> None:
     said = relay.run("tail", *(f"number-{number}" for number in range(51)), code=2)
     assert said == "dayz-relay: there are 51 servers: name some, as in `dayz-relay tail number-0`\n"
+
+
+async def test_disabled_servers_do_not_hide_those_behind_them() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = [{"slug": f"number-{number}", "served": number > 150} for number in range(100, 202)]
+        page = found[: int(request.url.params["limit"])]
+        return httpx.Response(200, json={"servers": page, "next_cursor": None}, headers=RELAY)
+
+    async with httpx.AsyncClient(base_url="http://x", transport=httpx.MockTransport(answer)) as client:
+        relay = RelayApi(ApiPlace("http://x", "", "", ""), client)
+        with pytest.raises(ConfigError, match="there are 51 servers: name some, as in .* number-151"):
+            await tail.run(relay, named=[], kinds=None, as_json=False)
 
 
 def test_a_type_that_nothing_has_is_told_with_those_that_there_are(relay: Relay) -> None:

@@ -6,10 +6,11 @@ import typer
 
 from services.cli import contexts
 from services.cli.at_relay import Told, tell
-from services.cli.options import AsJson, argument, examples, known_contexts
+from services.cli.options import AsJson, CommandGroup, argument, examples, known_contexts
 from services.cli.place import checked_token, checked_url, read_secret
 
 app = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     help="Name the relays that you work with: add, use, list, remove.",
     epilog=examples(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.at_relay import Told, at_relay
-from services.cli.options import MaybeSlug, Slug, Yes, argument, examples
+from services.cli.options import CommandGroup, MaybeSlug, Slug, Yes, argument, examples
 from services.cli.terminal import date, is_meant, program, safe
 from services.relay.protocol.errors import ConfigError
 
@@ -25,6 +25,7 @@ OUTCOMES = {
 """What became of those that were tried, in words."""
 
 app = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     help="Dead letters, the events that cannot be delivered: list, show, retry, drop.",
     epilog=examples(

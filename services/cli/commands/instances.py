@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.at_relay import Told, at_relay
-from services.cli.options import Slug, Yes, argument, examples
+from services.cli.options import CommandGroup, Slug, Yes, argument, examples
 from services.cli.place import read_secret
 from services.cli.terminal import date, is_meant, program, runnable
 from services.relay.protocol.errors import ConfigError
@@ -18,6 +18,7 @@ MOST_HOURS = 2160
 HEAD = ("SLUG", "NAME", "FROM", "STATE", "KEYS", "TAKARO", "LAST CONTACT", "EVENTS", "COMMANDS")
 
 app = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     help="Add, show, change and remove servers while the relay runs.",
     epilog=examples(

@@ -161,7 +161,7 @@ async def players(relay: "RelayApi", slug: MaybeSlug = None) -> Told:
         if known["age_s"] is not None:
             said = f"{len(known['players'])} online, as of {ago(known['age_s'])} ago"
         parts.append(label(f"{slug}: {said}", "dim"))
-    return Told(found, *parts)
+    return Told(found, *(parts or ["No server is served."]))
 
 
 def _player(slug: str, player: dict[str, Any]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import typer
 
 from services.cli.at_relay import Told, at_relay
 from services.cli.commands import contexts, instances
-from services.cli.options import RELAY_TOML, Config, argument, examples
+from services.cli.options import RELAY_TOML, CommandGroup, Config, argument, examples
 from services.cli.terminal import date
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ PANEL, ELSEWHERE = "Servers", "The admin API"
 
 app = typer.Typer()
 token_app = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     help="Add, list and remove tokens of the admin API.",
     epilog=examples("dayz-relay api-token add billing-panel --role read", "dayz-relay api-token list"),

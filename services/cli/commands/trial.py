@@ -7,13 +7,14 @@ from urllib.parse import urlsplit
 
 import typer
 
-from services.cli.options import examples
+from services.cli.options import CommandGroup, examples
 from services.relay.protocol.errors import ConfigError
 
 PANEL = "To try it"
 
 app = typer.Typer()
 sim_app = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     help="Run a simulated mod or a simulated Takaro.",
     epilog=examples(
