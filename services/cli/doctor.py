@@ -22,7 +22,7 @@ from services.relay.instances.directory import Directory
 from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import facts_of, facts_of_all
 from services.relay.instances.mod_config import mod_url
-from services.relay.instances.unknown_keys import UnknownKeyCalls
+from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.protocol.errors import ConfigError, NoSuchInstance, StoreError
 from services.relay.protocol.link_states import LinkState
 from services.relay.service import logs
@@ -114,8 +114,8 @@ async def _instances(store: Store, settings: Settings) -> list[Verdict]:
             bad("there is no server yet", "add an [[instance]] to relay.toml, or `dayz-relay instance add`")
         ]
     facts = await facts_of_all(store, list(entries))
-    unknown_calls = await UnknownKeyCalls(store).all()
-    found = diagnose_all(entries, facts, mod_url(settings.modapi), unknown_calls)
+    wrong_calls = await WrongKeyCalls(store).all()
+    found = diagnose_all(entries, facts, mod_url(settings.modapi), wrong_calls)
     told = [warn(problem.what, problem.fix) for problem in found.fleet]
     up = 0
     for slug, entry in entries.items():

@@ -31,17 +31,17 @@ class ModPresence:
 
     def called(self, kind: CallKind, address: str) -> None:
         """The mod has made a call, from this address."""
-        now_s = boottime_s()
-        if address != self._address and now_s - self._address_noted_s >= ADDRESS_EVERY_S:
-            self._address, self._address_noted_s = address, now_s
+        boot_s = boottime_s()
+        if address != self._address and boot_s - self._address_noted_s >= ADDRESS_EVERY_S:
+            self._address, self._address_noted_s = address, boot_s
             self._state.note_mod("address", address)
         if self.last_contact_s is None:
             self._logger.info("the mod is there")
-        elif now_s - self.last_contact_s > SILENT_AFTER_S:
-            self._logger.info("the mod is back after %.0f s", now_s - self.last_contact_s)
-        self.last_contact_s = now_s
+        elif boot_s - self.last_contact_s > SILENT_AFTER_S:
+            self._logger.info("the mod is back after %.0f s", boot_s - self.last_contact_s)
+        self.last_contact_s = boot_s
         if kind is CallKind.POLL:
-            self.last_poll_s = now_s
+            self.last_poll_s = boot_s
         if kind is CallKind.REGISTER:  # other calls store it in their scripts
             self._state.note_contact()
         now_s = time.monotonic()

@@ -8,7 +8,7 @@ from services.modapi.http.calls import Credentials
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instance import ServedInstance
 from services.relay.instances.entries import ServedEntry
-from services.relay.instances.unknown_keys import UnknownKeyCalls
+from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.protocol.keys import WAKE_MODAPI
 from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
 from services.relay.service.faults import FaultKind
@@ -36,7 +36,7 @@ class ServedInstances:
     ) -> None:
         self.instances: dict[str, ServedInstance] = {}
         self.credentials = Credentials(loopback_only=settings.loopback_only)
-        self.unknown_calls = UnknownKeyCalls(store)
+        self.wrong_calls = WrongKeyCalls(store)
         self.complete = complete
         self.results_taken_for_s = RESULTS_TAKEN_FOR_S
         self._gone: dict[str, tuple[ServedInstance, float]] = {}

@@ -1,6 +1,5 @@
 """`dayz-relay dlq …`: lists, shows, retries and drops events that were put aside."""
 
-import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +8,7 @@ from services.cli.at_relay import Told, at_relay
 from services.cli.options import CommandGroup, MaybeSlug, Slug, Yes, argument, examples
 from services.cli.terminal import date, is_meant, program, safe
 from services.relay.protocol.errors import ConfigError
+from services.relay.protocol.records import DEAD_LETTER_ID
 
 if TYPE_CHECKING:
     from services.cli.api import RelayApi
@@ -40,7 +40,7 @@ app = typer.Typer(
 
 
 def _letter_id(text: str) -> str:
-    if not re.fullmatch("[0-9]{1,15}-[0-9]{1,10}", text):
+    if not DEAD_LETTER_ID.fullmatch(text):
         raise typer.BadParameter(f"{text!r} is no id of a dead letter: `dlq list` shows them")
     return text
 

@@ -20,12 +20,13 @@ from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.state import InstanceState
+from services.relay.protocol.records import DEAD_LETTER_ID
 from services.relay.store.event_stream import MAX_DEAD_EVENTS, EventStream
 
 RETRY = "repeat"
 """The sender of retried dead letters: not the mod, so that they are no repeats of its batches."""
 
-_ID = r"^[0-9]{1,15}-[0-9]{1,10}$"
+_ID = f"^{DEAD_LETTER_ID.pattern}$"
 DeadLetterId = Annotated[str, Path(pattern=_ID, examples=["1796020893123-0"])]
 
 

@@ -15,7 +15,7 @@ from services.relay.instances.directory import Directory
 from services.relay.instances.entries import ServedEntry, active
 from services.relay.instances.facts import Facts, facts_of, facts_of_all
 from services.relay.instances.mod_config import mod_url
-from services.relay.instances.unknown_keys import UnknownKeyCall, UnknownKeyCalls
+from services.relay.instances.wrong_keys import WrongKeyCall, WrongKeyCalls
 from services.relay.protocol.errors import NoSuchInstance
 from services.relay.service.faults import FaultKind, OwnFaults
 from services.relay.service.logs import InstanceLogger
@@ -34,7 +34,7 @@ class Look(NamedTuple):
 
     rows: dict[str, ServerRow]
     notes: list[Problem]
-    wrong_keys: Mapping[str, UnknownKeyCall]
+    wrong_keys: Mapping[str, WrongKeyCall]
 
 
 class FleetView:
@@ -47,7 +47,7 @@ class FleetView:
         self.activity = FleetActivity(self.recent, lambda: set(active(directory.entries)))
         self.changes = FleetChanges()
         self._store = store
-        self._unknown_calls = UnknownKeyCalls(store)
+        self._wrong_calls = WrongKeyCalls(store)
         self._modapi = modapi
         self.last = Look({}, [], {})  # what the last `rows` has read
         self._read_s = -math.inf
@@ -88,11 +88,11 @@ class FleetView:
 
     async def _read(self, entries: Mapping[str, ServedEntry]) -> Look:
         slugs = list(entries)
-        unknown_calls = await self._unknown_calls.all()
+        wrong_calls = await self._wrong_calls.all()
         facts: dict[str, Facts] = {}
         for start in range(0, len(slugs), READ_AT_ONCE):
             facts |= await facts_of_all(self._store, slugs[start : start + READ_AT_ONCE])
-        named, notes = wrong_keys(entries, facts, unknown_calls)
+        named, notes = wrong_keys(entries, facts, wrong_calls)
         rows: dict[str, ServerRow] = {}
         for count, slug in enumerate(slugs, 1):
             with self._faults.contain(InstanceLogger(logger, slug), FaultKind.LISTENER):
@@ -101,6 +101,6 @@ class FleetView:
                 await asyncio.sleep(0)
         return Look(rows, notes, named)
 
-    def _row(self, entry: ServedEntry, facts: Facts, unknown_call: UnknownKeyCall | None) -> ServerRow:
-        problems = diagnose(entry, facts, mod_url(self._modapi), unknown_call)
+    def _row(self, entry: ServedEntry, facts: Facts, wrong_call: WrongKeyCall | None) -> ServerRow:
+        problems = diagnose(entry, facts, mod_url(self._modapi), wrong_call)
         return ServerRow(entry, facts, problems, state_of(entry.disabled, problems))

@@ -30,7 +30,7 @@ class Refusal(NamedTuple):
     log: str = ""
 
 
-_UNKNOWN_KEY = b'{"error":"unknown key: the one in the mod\'s TakaroApiUrl opens no server here"}'
+_WRONG_KEY = b'{"error":"unknown key: the one in the mod\'s TakaroApiUrl opens no server here"}'
 _LATE = b'{"error":"this was read too late, send it again"}'
 _AWAY = b'{"error":"the store is away, send it again"}'
 
@@ -45,7 +45,7 @@ REFUSALS: dict[type[BaseException], Refusal] = {
     ),
     ClosedKey: Refusal(
         401,
-        _UNKNOWN_KEY,
+        _WRONG_KEY,
         "unauthorized",
         "closed",
         log="a mod calls with a former key of {slug}: the key was replaced, or the server is disabled or"
@@ -53,7 +53,7 @@ REFUSALS: dict[type[BaseException], Refusal] = {
     ),
     WrongKey: Refusal(
         401,
-        _UNKNOWN_KEY,
+        _WRONG_KEY,
         "unauthorized",
         "401",
         log="a call with a key that opens no instance was refused: compare TakaroApiUrl in the mod's"

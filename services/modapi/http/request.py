@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope
 
 from services.modapi.http.calls import Credentials, Headers, ModCall
 from services.modapi.http.rate_limits import Incoming, WrongKeys
-from services.relay.instances.unknown_keys import UnknownKeyCalls
+from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.service.http.addresses import Network, caller, source_of
 from services.relay.service.http.arrivals import Arrival, Arrivals, CallerConnection
 from services.relay.service.logs import about
@@ -157,10 +157,10 @@ class Callers:
     """Says why a call is refused, and logs what callers do wrong."""
 
     def __init__(
-        self, credentials: Credentials, unknown_calls: UnknownKeyCalls, wrong_keys_per_minute: int
+        self, credentials: Credentials, wrong_calls: WrongKeyCalls, wrong_keys_per_minute: int
     ) -> None:
         self._credentials = credentials
-        self._unknown_calls = unknown_calls
+        self._wrong_calls = wrong_calls
         self._wrong_keys = WrongKeys(wrong_keys_per_minute)
 
     def refusal_of(self, key: str, address: str) -> Exception:
@@ -170,7 +170,7 @@ class Callers:
         if not key:
             return NoKey()
         slug = self._credentials.former_slug_for(key)
-        self._unknown_calls.note(address, slug or self._credentials.slug_of_token(key))
+        self._wrong_calls.note(address, slug or self._credentials.slug_of_token(key))
         return ClosedKey(slug) if slug else WrongKey()
 
     def may_try_key(self, address: str) -> bool:

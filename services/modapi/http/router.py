@@ -93,7 +93,7 @@ class ModRouter:
         self._limits = served_instances.limits
         self._trusted = trusted
         self._callers = Callers(
-            self._credentials, served_instances.unknown_calls, self._limits.wrong_keys_per_minute
+            self._credentials, served_instances.wrong_calls, self._limits.wrong_keys_per_minute
         )
         self._metrics = metrics
         self.answered_within_s = ANSWERED_WITHIN_S
@@ -103,7 +103,7 @@ class ModRouter:
             CallKind.POLL: self._poll,
             CallKind.RESULT: self._result,
             CallKind.REGISTER: self._register,
-            CallKind.OTHER: self._unknown_key,
+            CallKind.OTHER: self._wrong_key,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -233,7 +233,7 @@ class ModRouter:
         game_server_id = await instance.game_server_id()
         return ModAnswer(200, orjson.dumps({"identityToken": credential, "gameServerId": game_server_id}))
 
-    async def _unknown_key(self, request: ModRequest) -> ModAnswer:
+    async def _wrong_key(self, request: ModRequest) -> ModAnswer:
         raise self._callers.refusal_of(request.call.key, request.address)
 
     async def _admitted(self, request: ModRequest, key: str, posts: Posts = Posts.NOTHING) -> ServedInstance:

@@ -17,11 +17,11 @@ from services.modapi.admin.dead_letters import retry
 from services.modapi.admin.models import NewServer, Rotation, ServerChange
 from services.modapi.page import server
 from services.modapi.page.access import PageAccess, Reader, check_own_page, form_of, own_path
-from services.modapi.page.live import DEAD_LETTER_ID
 from services.modapi.page.pages import Pages, login_page
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.messages import MAX_MESSAGE_CHARS, check_enabled, send_message
 from services.relay.protocol.errors import InstanceConflict
+from services.relay.protocol.records import DEAD_LETTER_ID
 from services.relay.service.settings_values import slug_of
 
 

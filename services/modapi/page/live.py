@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import re
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -29,6 +28,7 @@ from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.history import read_half_hours, read_minutes
 from services.relay.instances.state import online_players
 from services.relay.protocol.errors import StoreError
+from services.relay.protocol.records import DEAD_LETTER_ID
 from services.relay.service.faults import FaultKind
 
 ALIVE_EVERY_S = 5.0  # longest silence of a stream: page.js takes what it shows for old after QUIET_MS
@@ -41,8 +41,6 @@ PLAYERS_EVERY = 3
 """Charts, dead letters and players are read with each such number of looks."""
 
 MOST_STREAMS = 200
-
-DEAD_LETTER_ID = re.compile(r"\d{1,15}-\d{1,10}")
 
 _ALIVE = b"event: alive\ndata:\n\n"
 _AWAY = b"event: away\ndata:\n\n"

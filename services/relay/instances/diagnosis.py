@@ -7,7 +7,7 @@ from enum import StrEnum, unique
 
 from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
-from services.relay.instances.unknown_keys import UnknownKeyCall, attributed
+from services.relay.instances.wrong_keys import WrongKeyCall, attributed
 from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 from services.relay.service.durations import span
@@ -104,43 +104,43 @@ def diagnose_all(
     entries: Mapping[str, ServedEntry],
     facts: Mapping[str, Facts],
     base_url: str,
-    unknown_calls: Iterable[UnknownKeyCall],
+    wrong_calls: Iterable[WrongKeyCall],
 ) -> Diagnosis:
-    """`base_url` is the address that mods call, `unknown_calls` are the calls with a wrong key."""
-    named, fleet = wrong_keys(entries, facts, unknown_calls)
+    """`base_url` is the address that mods call, `wrong_calls` are the calls with a wrong key."""
+    named, fleet = wrong_keys(entries, facts, wrong_calls)
     of = {slug: diagnose(entries[slug], known, base_url, named.get(slug)) for slug, known in facts.items()}
     return Diagnosis(of, fleet)
 
 
 def wrong_keys(
-    entries: Mapping[str, ServedEntry], facts: Mapping[str, Facts], unknown_calls: Iterable[UnknownKeyCall]
-) -> tuple[dict[str, UnknownKeyCall], list[Problem]]:
+    entries: Mapping[str, ServedEntry], facts: Mapping[str, Facts], wrong_calls: Iterable[WrongKeyCall]
+) -> tuple[dict[str, WrongKeyCall], list[Problem]]:
     """The call with a wrong key of each instance that can be recognised; a problem for the other calls."""
     enabled = {slug: known for slug, known in facts.items() if not entries[slug].disabled}
-    named, unknown = attributed(unknown_calls, enabled, {slug: entries[slug].added_ms for slug in enabled})
+    named, unknown = attributed(wrong_calls, enabled, {slug: entries[slug].added_ms for slug in enabled})
     missed = [slug for slug, known in enabled.items() if known.is_silent and slug not in named]
     added_ms = min((entries[slug].added_ms for slug in missed), default=math.inf)
-    of_missed = [unknown_call for unknown_call in unknown if unknown_call.at_ms >= added_ms]
+    of_missed = [wrong_call for wrong_call in unknown if wrong_call.at_ms >= added_ms]
     return named, [_unknown(of_missed)] if of_missed else []
 
 
-def _unknown(unknown_calls: Sequence[UnknownKeyCall]) -> Problem:
+def _unknown(wrong_calls: Sequence[WrongKeyCall]) -> Problem:
     """A problem of the whole fleet. The caller asks for it only if some mod is silent."""
-    more = f" and {len(unknown_calls) - 1} more" if len(unknown_calls) > 1 else ""
+    more = f" and {len(wrong_calls) - 1} more" if len(wrong_calls) > 1 else ""
     return Problem(
         ProblemCode.WRONG_KEY,
         False,
-        f"calls with a mod key that opens no server come from {unknown_calls[0].address}{more}",
+        f"calls with a mod key that opens no server come from {wrong_calls[0].address}{more}",
         f"if a DayZ server of yours is there: {_COMPARE}",
     )
 
 
 def diagnose(
-    entry: ServedEntry, facts: Facts, base_url: str, unknown_call: UnknownKeyCall | None = None
+    entry: ServedEntry, facts: Facts, base_url: str, wrong_call: WrongKeyCall | None = None
 ) -> list[Problem]:
     """The problems of an instance, the worst first.
 
-    `base_url` is the address that mods call, `unknown_call` a call of this instance's mod with a wrong key.
+    `base_url` is the address that mods call, `wrong_call` a call of this instance's mod with a wrong key.
     """
     found, slug = [], entry.instance.slug
     if entry.disabled:
@@ -152,7 +152,7 @@ def diagnose(
     if entry.shadowed:  # it is not served: its mod and its link cannot be up
         return found
     found += [
-        *_mod(facts, f"{base_url}/k/<mod key>" if entry.keys else base_url, unknown_call),
+        *_mod(facts, f"{base_url}/k/<mod key>" if entry.keys else base_url, wrong_call),
         *_link(entry, facts),
         *_waiting(slug, facts),
     ]
@@ -165,14 +165,14 @@ def _entry_code(entry: ServedEntry) -> ProblemCode:
     return ProblemCode.ENTRY_CONFLICT if entry.keys else ProblemCode.NO_MOD_KEY
 
 
-def _mod(facts: Facts, url: str, unknown_call: UnknownKeyCall | None) -> list[Problem]:
+def _mod(facts: Facts, url: str, wrong_call: WrongKeyCall | None) -> list[Problem]:
     what = "its mod has never called"
     if facts.silent_s is not None:
         what = f"its mod was last heard of {span(facts.silent_s)} ago"
-    if unknown_call:
-        whose = "their key or token" if unknown_call.slug else "their address"
+    if wrong_call:
+        whose = "their key or token" if wrong_call.slug else "their address"
         what = (
-            f"{what}, and since then calls with a wrong mod key come from {unknown_call.address}; by {whose}"
+            f"{what}, and since then calls with a wrong mod key come from {wrong_call.address}; by {whose}"
             " they are from this server"
         )
         return [Problem(ProblemCode.WRONG_KEY, facts.is_silent, what, _COMPARE)]

@@ -3,6 +3,7 @@
 `GameEvent` is a plain dict, because it is only built once and encoded twice on its way to Takaro.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -17,6 +18,8 @@ class GameEvent(TypedDict):
 
 
 DEAD_EVENT_BYTES = 2_000  # number of bytes of a dead event that are kept: enough to see what is wrong
+
+DEAD_LETTER_ID = re.compile("[0-9]{1,15}-[0-9]{1,10}")
 
 
 @dataclass(frozen=True, slots=True)

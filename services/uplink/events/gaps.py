@@ -16,7 +16,7 @@ from typing import NamedTuple
 from services.relay.protocol.vocabulary import EventType
 from services.uplink.events import ages
 from services.uplink.events.progress import StreamEvent
-from services.uplink.events.receipts import NEVER, WRITE_EVENTS
+from services.uplink.events.receipts import NEVER, NOW, WRITE_EVENTS
 
 PLAYER_GAP_S = 0.05
 TWIN_GAP_S = 0.003
@@ -65,9 +65,9 @@ class GapQueue:
         self._lanes: dict[str, deque[_Waiting]] = {}  # those in which an event waits
         self._due: list[tuple[float, str]] = []  # a heap: when each such lane must be looked at
         self._last: dict[tuple[str, str], tuple[_Write, bool]] = {}  # by lane, and text of a line
-        self._forgotten_s = -NEVER
+        self._forgotten_s = NOW
         self._write = _Write()
-        self._write.at_s = -NEVER
+        self._write.at_s = NOW
 
     def due_s(self, capacity: int) -> float:
         """When `take` finds an event, if up to `capacity` may be written; NEVER: there is none.
@@ -77,7 +77,7 @@ class GapQueue:
         if capacity <= 0:
             return NEVER
         if self.unseen and self.waiting < LOOKAHEAD and capacity >= min(WRITE_EVENTS, len(self.unseen)):
-            return -NEVER
+            return NOW
         return self._due[0][0] if self._due else NEVER
 
     def take(self, now_s: float, capacity: int) -> tuple[list[StreamEvent], list[StreamEvent]]:
@@ -123,7 +123,7 @@ class GapQueue:
     def _earliest_s(self, lane: str, text: str, loose: bool) -> float:
         """When an event of that lane may go, as far as the written events are concerned."""
         if (last := self._last.get((lane, text))) is None:
-            return -NEVER
+            return NOW
         write, was_loose = last
         return write.at_s + (TWIN_GAP_S if loose and was_loose else PLAYER_GAP_S)
 

@@ -11,7 +11,7 @@ from services.uplink.connection.takaro_socket import TakaroSocket
 from services.uplink.events.consumer import KEEP_ALIVE, StreamConsumer
 from services.uplink.events.gaps import LOOKAHEAD, GapQueue
 from services.uplink.events.progress import StreamEvent
-from services.uplink.events.receipts import MAX_REPEATED, NEVER, WRITE_EVENTS, Receipts
+from services.uplink.events.receipts import MAX_REPEATED, NEVER, NOW, WRITE_EVENTS, Receipts
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.takaro import frames
 
@@ -159,14 +159,14 @@ class EventPump:
         ping_s = NEVER
         if receipts.pinged_s is None:
             if receipts.unpinged:
-                ping_s = 0.0
+                ping_s = NOW
             elif receipts.ponged_s is not None:  # the ping behind the next events would do as well
-                ping_s = 0.0 if urgent else next_beat_s(receipts.ponged_s, *beat)
+                ping_s = NOW if urgent else next_beat_s(receipts.ponged_s, *beat)
         if proven_s != NEVER and not urgent:
             proven_s = next_beat_s(proven_s, *acknowledge_beat)
         drop_s = NEVER
         if progress.count:
-            drop_s = self._drop_s if progress.count < MAX_ACKNOWLEDGED else 0.0
+            drop_s = self._drop_s if progress.count < MAX_ACKNOWLEDGED else NOW
         return Plan(
             capacity,
             unread and capacity > unseen and gap_queue.waiting < LOOKAHEAD,

@@ -24,6 +24,7 @@ MAX_REPEATED = 64
 
 PROVEN_AFTER_S = 0.1
 NEVER = float("inf")
+NOW = float("-inf")
 
 
 class RefusedEvent(NamedTuple):
@@ -73,7 +74,7 @@ class Receipts:
         """When the errors of all lost events have come; NEVER: nothing was lost, or pongs are missing."""
         if not self.disowned or self.pinged_s is not None or self.unpinged or self._ponged_once:
             return NEVER
-        return self._ponged_twice[-1][1] if self._ponged_twice else 0.0
+        return self._ponged_twice[-1][1] if self._ponged_twice else NOW
 
     def written(self, events: Sequence[StreamEvent]) -> None:
         """Events were written."""

@@ -12,7 +12,7 @@ from services.modapi.admin.problems import RAISED, ErrorCode
 from services.relay.instances.directory import Directory
 from services.relay.instances.facts import note_failed
 from services.relay.instances.state import InstanceState, LinkInfo
-from services.relay.instances.unknown_keys import UnknownKeyCalls
+from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.protocol.keys import ADMIN_TOKENS, keys_of
 from services.relay.store.client import Store
 from services.relay.store.leases import Lease
@@ -135,8 +135,8 @@ async def test_one_server_alone_shows_that_its_mod_calls_with_a_wrong_key(
     api: httpx.AsyncClient, store: Store, watched: None
 ) -> None:
     await store.send("DEL", "relay:unknown-keys")
-    UnknownKeyCalls(store).note("203.0.113.9", FILE.slug)
-    await until(UnknownKeyCalls(store).all)
+    WrongKeyCalls(store).note("203.0.113.9", FILE.slug)
+    await until(WrongKeyCalls(store).all)
     problems = (await api.get(f"/api/v1/servers/{FILE.slug}")).json()["problems"]
     await store.send("DEL", "relay:unknown-keys")
     assert "wrong_key" in [one["code"] for one in problems], problems

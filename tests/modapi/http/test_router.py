@@ -20,7 +20,7 @@ from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instances import ServedInstances
 from services.relay.instances.entries import merge
 from services.relay.instances.state import InstanceState, LinkInfo
-from services.relay.instances.unknown_keys import NOTED_APART_S, UnknownKeyCalls
+from services.relay.instances.wrong_keys import NOTED_APART_S, WrongKeyCalls
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.relay.protocol.records import Command
@@ -150,7 +150,7 @@ async def test_register_answers_with_the_credential_and_an_id_that_stays(door: D
 async def test_calls_with_a_wrong_key_are_remembered(door: Door) -> None:
     await door.store.send("DEL", "relay:unknown-keys")
     await door.call("GET", "/k/a-key-with-a-typo-0123/gameserver/local/poll")
-    found, *_ = await UnknownKeyCalls(door.store).all()
+    found, *_ = await WrongKeyCalls(door.store).all()
     assert found.address == "127.0.0.1" and 0 <= time.time() * 1000 - found.at_ms < 60_000
     assert found.slug == ""
 
@@ -164,7 +164,7 @@ async def test_a_call_to_register_is_known_by_the_registration_token_that_only_o
         await asyncio.sleep(NOTED_APART_S)
         answer = await door.call("POST", "/k/a-key-with-a-typo-0123/gameserver/register", content=body)
         assert answer.status_code == 401
-    assert {one.slug for one in await UnknownKeyCalls(door.store).all()} == {"", door.other}
+    assert {one.slug for one in await WrongKeyCalls(door.store).all()} == {"", door.other}
 
 
 async def test_a_wrong_key_in_the_url_is_logged_when_the_token_in_the_body_is_right(

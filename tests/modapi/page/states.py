@@ -17,7 +17,7 @@ from services.relay.instances.directory import Directory
 from services.relay.instances.history import LENGTH_S
 from services.relay.instances.registry import Registry
 from services.relay.instances.state import InstanceState, LinkInfo
-from services.relay.instances.unknown_keys import UnknownKeyCalls
+from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.http.listener import Listener
@@ -127,7 +127,7 @@ async def one_of_each_problem(store: Store) -> list[Instance]:
     await InstanceState(store, "refused").write_link(
         LinkInfo("refused", "", "Takaro refuses this server: the registration token is not valid")
     )
-    UnknownKeyCalls(store).note("203.0.113.7", "wrong-key")
+    WrongKeyCalls(store).note("203.0.113.7", "wrong-key")
     await store.send("DEL", keys_of("no-owner").lease)
     await dead_letters(store, "dead-letters")
     await waits(store, "backlog", since_s=300)

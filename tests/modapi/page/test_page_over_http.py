@@ -28,7 +28,7 @@ from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.directory import Directory
 from services.relay.instances.entries import ServedEntry
 from services.relay.instances.state import InstanceState, LinkInfo
-from services.relay.instances.unknown_keys import UnknownKeyCalls
+from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import GameEvent
 from services.relay.service.faults import OwnFaults
@@ -297,7 +297,7 @@ async def test_the_table_and_the_page_show_what_is_known(store: Store, slug: str
 
 async def test_a_call_with_a_wrong_key_is_shown_once_while_a_mod_is_missing(store: Store, slug: str) -> None:
     await store.send("DEL", "relay:unknown-keys")
-    UnknownKeyCalls(store).note("203.0.113.9")
+    WrongKeyCalls(store).note("203.0.113.9")
     async with page(store, slug) as client:
         await log_in(client)
         text = (await client.get("/")).text
@@ -473,9 +473,11 @@ async def test_older_dead_letters_have_pages_of_their_own(store: Store, slug: st
         await log_in(client)
         first = (await client.get(f"/instance/{slug}")).text
         second = (await client.get(f"/instance/{slug}?before={ids[5]}")).text
+        digits_of_another_script = await client.get(f"/instance/{slug}?before=\u0661-\u0660")
     assert f"before={ids[5]}" in first
     assert [f'"letter-{id}"' in first for id in ids] == [False] * 5 + [True] * 20
     assert [f'"letter-{id}"' in second for id in ids] == [True] * 5 + [False] * 20
+    assert digits_of_another_script.status_code == 200
 
 
 async def test_a_form_without_the_key_of_its_session_does_nothing(store: Store, slug: str) -> None:

@@ -9,7 +9,7 @@ from services.relay.instances.diagnosis import Diagnosis, diagnose, diagnose_all
 from services.relay.instances.entries import Origin, ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.instances.records import KeyDigest
-from services.relay.instances.unknown_keys import UnknownKeyCall
+from services.relay.instances.wrong_keys import WrongKeyCall
 from services.relay.service.settings import Instance
 from services.uplink.events.ages import CHAT_S, LOG_S
 from tests.support.facts import NOW_MS, UP
@@ -68,11 +68,11 @@ NEVER = replace(UP, contact_ms=None, address="")
 AT = NOW_MS - 5_000
 
 
-def diagnosed(facts: dict[str, Facts], *unknown_calls: UnknownKeyCall) -> Diagnosis:
+def diagnosed(facts: dict[str, Facts], *wrong_calls: WrongKeyCall) -> Diagnosis:
     entries = {
         slug: replace(ENTRY, instance=ENTRY.instance.model_copy(update={"slug": slug})) for slug in facts
     }
-    return diagnose_all(entries, facts, URL, unknown_calls)
+    return diagnose_all(entries, facts, URL, wrong_calls)
 
 
 def blamed(found: Diagnosis) -> list[str]:
@@ -82,37 +82,37 @@ def blamed(found: Diagnosis) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("facts", "unknown_call", "named", "fleet"),
+    ("facts", "wrong_call", "named", "fleet"),
     [
-        ({"a": SILENT, "b": NEVER}, UnknownKeyCall(AT, "203.0.113.1"), [], True),
-        ({"a": NEVER, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9"), [], True),
-        ({"a": SILENT, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9"), ["a"], False),
-        ({"a": SILENT, "b": SILENT}, UnknownKeyCall(AT, "10.0.0.9"), [], True),  # either of them
-        ({"a": SILENT, "b": replace(UP, address="10.0.0.9")}, UnknownKeyCall(AT, "10.0.0.9"), ["a"], False),
-        ({"a": NEVER, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9", "b"), ["b"], False),
-        ({"a": UP, "b": UP}, UnknownKeyCall(AT, "203.0.113.1"), [], False),  # nobody is missed
+        ({"a": SILENT, "b": NEVER}, WrongKeyCall(AT, "203.0.113.1"), [], True),
+        ({"a": NEVER, "b": NEVER}, WrongKeyCall(AT, "10.0.0.9"), [], True),
+        ({"a": SILENT, "b": NEVER}, WrongKeyCall(AT, "10.0.0.9"), ["a"], False),
+        ({"a": SILENT, "b": SILENT}, WrongKeyCall(AT, "10.0.0.9"), [], True),  # either of them
+        ({"a": SILENT, "b": replace(UP, address="10.0.0.9")}, WrongKeyCall(AT, "10.0.0.9"), ["a"], False),
+        ({"a": NEVER, "b": NEVER}, WrongKeyCall(AT, "10.0.0.9", "b"), ["b"], False),
+        ({"a": UP, "b": UP}, WrongKeyCall(AT, "203.0.113.1"), [], False),  # nobody is missed
         (
             {"a": SILENT},
-            UnknownKeyCall(NOW_MS - 110_000, "10.0.0.9"),
+            WrongKeyCall(NOW_MS - 110_000, "10.0.0.9"),
             [],
             False,
         ),  # it has called rightly since
-        ({"a": UP}, UnknownKeyCall(AT, "10.0.0.9", "a"), [], False),
-        ({"a": UP, "b": NEVER}, UnknownKeyCall(AT, "10.0.0.9", "removed"), [], False),
+        ({"a": UP}, WrongKeyCall(AT, "10.0.0.9", "a"), [], False),
+        ({"a": UP, "b": NEVER}, WrongKeyCall(AT, "10.0.0.9", "removed"), [], False),
     ],
 )
 def test_a_wrong_key_is_a_problem_of_its_server_or_else_of_the_fleet(
-    facts: dict[str, Facts], unknown_call: UnknownKeyCall, named: list[str], fleet: bool
+    facts: dict[str, Facts], wrong_call: WrongKeyCall, named: list[str], fleet: bool
 ) -> None:
-    found = diagnosed(facts, unknown_call)
+    found = diagnosed(facts, wrong_call)
     assert blamed(found) == named
     assert [problem.serious for problem in found.fleet] == [False] * fleet
-    assert all(unknown_call.address in problem.what for problem in found.fleet)
+    assert all(wrong_call.address in problem.what for problem in found.fleet)
 
 
 def test_a_guessed_key_does_not_hide_a_mod_with_a_wrong_key() -> None:
     found = diagnosed(
-        {"a": SILENT, "b": NEVER}, UnknownKeyCall(NOW_MS, "203.0.113.1"), UnknownKeyCall(AT, "10.0.0.9")
+        {"a": SILENT, "b": NEVER}, WrongKeyCall(NOW_MS, "203.0.113.1"), WrongKeyCall(AT, "10.0.0.9")
     )
     assert blamed(found) == ["a"] and found.of["a"][0].serious
     assert "203.0.113.1" in found.fleet[0].what and "more" not in found.fleet[0].what
@@ -121,24 +121,24 @@ def test_a_guessed_key_does_not_hide_a_mod_with_a_wrong_key() -> None:
 @pytest.mark.parametrize("address", ["10.0.0.9", "203.0.113.1"])
 def test_a_disabled_server_is_not_missed(address: str) -> None:
     entries = {"a": replace(ENTRY, disabled=True)}
-    found = diagnose_all(entries, {"a": SILENT}, URL, [UnknownKeyCall(AT, address)])
+    found = diagnose_all(entries, {"a": SILENT}, URL, [WrongKeyCall(AT, address)])
     assert blamed(found) == [] == found.fleet
 
 
 @pytest.mark.parametrize(
-    ("unknown_call", "added_ms", "named", "fleet"),
+    ("wrong_call", "added_ms", "named", "fleet"),
     [
-        (UnknownKeyCall(AT, "10.0.0.9", "b"), AT + 1, [], False),  # another one of this slug was removed
-        (UnknownKeyCall(AT, "10.0.0.9", "b"), AT - 1, ["b"], False),
-        (UnknownKeyCall(AT, "203.0.113.1"), AT + 1, [], False),
-        (UnknownKeyCall(AT, "203.0.113.1"), AT - 1, [], True),
+        (WrongKeyCall(AT, "10.0.0.9", "b"), AT + 1, [], False),  # another one of this slug was removed
+        (WrongKeyCall(AT, "10.0.0.9", "b"), AT - 1, ["b"], False),
+        (WrongKeyCall(AT, "203.0.113.1"), AT + 1, [], False),
+        (WrongKeyCall(AT, "203.0.113.1"), AT - 1, [], True),
     ],
 )
 def test_a_wrong_key_is_not_the_problem_of_a_server_that_was_added_later(
-    unknown_call: UnknownKeyCall, added_ms: int, named: list[str], fleet: bool
+    wrong_call: WrongKeyCall, added_ms: int, named: list[str], fleet: bool
 ) -> None:
     entries = {"a": ENTRY, "b": replace(ENTRY, added_ms=added_ms)}
-    found = diagnose_all(entries, {"a": UP, "b": NEVER}, URL, [unknown_call])
+    found = diagnose_all(entries, {"a": UP, "b": NEVER}, URL, [wrong_call])
     assert blamed(found) == named and len(found.fleet) == fleet
 
 

@@ -9,7 +9,7 @@ from services.relay.protocol.records import GameEvent
 from services.relay.store.clock import AgeRange
 from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events.progress import Progress, StreamEvent
-from services.uplink.events.receipts import PROVEN_AFTER_S, EndedEvents, Receipts, RefusedEvent
+from services.uplink.events.receipts import NOW, PROVEN_AFTER_S, EndedEvents, Receipts, RefusedEvent
 
 NEVER = float("inf")
 
@@ -103,7 +103,7 @@ def test_all_errors_have_come_a_short_time_after_the_last_pongs() -> None:
 def test_an_error_while_nothing_is_under_way_needs_no_wait() -> None:
     delivery = Receipts()
     delivery.lost()
-    assert delivery.errors_complete_s == 0.0
+    assert delivery.errors_complete_s == NOW
 
 
 def test_a_refused_event_is_reported_once_with_its_window() -> None:

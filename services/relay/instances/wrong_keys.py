@@ -1,4 +1,4 @@
-"""Remembers calls with an unknown key for ten minutes: they may come from the mod of a silent server."""
+"""Remembers calls with a wrong key for ten minutes: they may come from the mod of a silent server."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ wrong call come from the same mod."""
 _KEY = "relay:unknown-keys"
 
 
-class UnknownKeyCall(NamedTuple):
+class WrongKeyCall(NamedTuple):
     """The last call with a wrong key from an address.
 
     `at_ms` is on the wall clock of the modapi that received it. `slug` is the server that the call was meant
@@ -35,7 +35,7 @@ class UnknownKeyCall(NamedTuple):
     slug: str = ""
 
 
-class UnknownKeyCalls:
+class WrongKeyCalls:
     """The last calls with a wrong key, in Redis."""
 
     def __init__(self, store: Store, noted_apart_s: float = NOTED_APART_S) -> None:
@@ -58,46 +58,46 @@ class UnknownKeyCalls:
         self._store.send_unawaited("ZREMRANGEBYRANK", _KEY, 0, -KEPT - 1)
         self._store.send_unawaited("EXPIRE", _KEY, KEPT_S)
 
-    async def all(self) -> list[UnknownKeyCall]:
+    async def all(self) -> list[WrongKeyCall]:
         """The calls of the last KEPT_S, the newest first. Raises StoreError."""
         since_ms = round((time.time() - KEPT_S) * 1000)
         found = await self._store.send("ZREVRANGEBYSCORE", _KEY, "+inf", since_ms, "WITHSCORES")
-        unknown_calls = []
+        wrong_calls = []
         for member, at_ms in pairs(found):
             slug, _, address = member.decode().partition(" ")
-            unknown_calls.append(UnknownKeyCall(int(float(at_ms)), address, slug))
-        return unknown_calls
+            wrong_calls.append(WrongKeyCall(int(float(at_ms)), address, slug))
+        return wrong_calls
 
 
 def attributed(
-    unknown_calls: Iterable[UnknownKeyCall], facts: Mapping[str, Facts], added_ms: Mapping[str, int]
-) -> tuple[dict[str, UnknownKeyCall], list[UnknownKeyCall]]:
+    wrong_calls: Iterable[WrongKeyCall], facts: Mapping[str, Facts], added_ms: Mapping[str, int]
+) -> tuple[dict[str, WrongKeyCall], list[WrongKeyCall]]:
     """The newest wrong call of each server by slug, and the calls that belong to no known server. Pure.
 
     A call belongs to the server that its key or token shows, or else to the only silent server whose mod last
     called from that address; but not if the server was added, or its mod called with its key, after that
     call.
     """
-    named: dict[str, UnknownKeyCall] = {}
-    unknown: list[UnknownKeyCall] = []
-    for unknown_call in unknown_calls:
+    named: dict[str, WrongKeyCall] = {}
+    unknown: list[WrongKeyCall] = []
+    for wrong_call in wrong_calls:
         missed = [
             slug
             for slug, known in facts.items()
-            if unknown_call.at_ms - (known.contact_ms or 0) > LATER_MS
-            and unknown_call.at_ms >= added_ms[slug]
-            and (slug == unknown_call.slug if unknown_call.slug else known.address == unknown_call.address)
+            if wrong_call.at_ms - (known.contact_ms or 0) > LATER_MS
+            and wrong_call.at_ms >= added_ms[slug]
+            and (slug == wrong_call.slug if wrong_call.slug else known.address == wrong_call.address)
         ]
         if len(missed) == 1:
-            named.setdefault(missed[0], unknown_call)
-        elif not unknown_call.slug and not _is_over(unknown_call, facts.values()):
-            unknown.append(unknown_call)
+            named.setdefault(missed[0], wrong_call)
+        elif not wrong_call.slug and not _is_over(wrong_call, facts.values()):
+            unknown.append(wrong_call)
     return named, unknown
 
 
-def _is_over(unknown_call: UnknownKeyCall, facts: Iterable[Facts]) -> bool:
+def _is_over(wrong_call: WrongKeyCall, facts: Iterable[Facts]) -> bool:
     """Whether a mod has called from the same address with the right key since then."""
     return any(
-        known.address == unknown_call.address and (known.contact_ms or 0) - unknown_call.at_ms > LATER_MS
+        known.address == wrong_call.address and (known.contact_ms or 0) - wrong_call.at_ms > LATER_MS
         for known in facts
     )
