@@ -46,11 +46,6 @@ _OF_THE_DLL = {
     "beservercfgpath": "RCON is not part of the relay",
 }
 
-# What JavaScript's trim() takes off, a byte order mark among it.
-_SPACE = "\t\n\v\f\r \u00a0\u1680\u202f\u205f\u3000\u2028\u2029\ufeff" + "".join(
-    map(chr, range(0x2000, 0x200B))
-)
-
 
 class OldBridge(NamedTuple):
     """One server as the old bridge had it. `told` are lines for a person: what was ignored, and why."""
@@ -103,11 +98,12 @@ def _read_lines(text: str, told: list[str]) -> tuple[dict[str, str], bool]:
     values: dict[str, str] = {}
     exact: set[str] = set()
     dll = False
-    for number, raw in enumerate(re.split(r"\r?\n", text), 1):
-        line = raw.strip(_SPACE)
+    # strip() takes off what JavaScript's trim() does, and some control characters that no value may have.
+    for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        line = raw.strip()
         if not line or line.startswith("#"):
             continue
-        given, equals, value = (part.strip(_SPACE) for part in line.partition("="))
+        given, equals, value = (part.strip() for part in line.partition("="))
         dll = dll or bool(equals) and given.lower() in _OF_THE_DLL
         if why := _why_ignored(given, equals):
             told.append(f"line {number}{why}")

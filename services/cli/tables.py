@@ -16,16 +16,14 @@ from services.cli.terminal import safe
 
 
 def console_for(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Console:
-    """Colours only for a terminal that shows them, and not with NO_COLOR."""
-    at_terminal = stream.isatty()
-    coloured = at_terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    """Rich itself looks at NO_COLOR and TERM. FORCE_COLOR makes no terminal of a pipe."""
     return Console(
         file=stream,
-        force_terminal=at_terminal,
-        color_system="standard" if coloured else None,
+        force_terminal=stream.isatty(),
         highlight=False,
         markup=False,
         emoji=False,
+        _environ=environ,
     )
 
 

@@ -12,7 +12,7 @@ from services.relay.instances.mod_config import mod_config, mod_url
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import Settings, load
 from services.relay.service.settings_values import is_loopback, slug_of
-from services.relay.service.text_files import decoded, encoding_of, is_there, why_unreadable
+from services.relay.service.text_files import decoded, is_there, why_unreadable
 
 _HEAD = """\
 # Settings of the relay, begun from those of the old bridge. `dayz-relay check` shows what is in effect.
@@ -73,9 +73,8 @@ def _text(source: Path) -> str:
         data = source.read_bytes()
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {why_unreadable(source, error)}") from error
-    encoding, length = encoding_of(data)
     # As the old bridge, which knew only UTF-8, read it.
-    return data[length:].decode(encoding, "replace")
+    return data.decode(json.detect_encoding(data), "replace")
 
 
 def _head(old: OldBridge) -> str:
@@ -116,7 +115,7 @@ def _differences(old: OldBridge, settings: Settings) -> list[str]:
 def _before(config: Path) -> str:
     """The text of the file. It must be UTF-8, like the text that is appended. Raises ConfigError."""
     data = config.read_bytes()
-    if (encoding := encoding_of(data)[0]) != "utf-8":
+    if not (encoding := json.detect_encoding(data)).startswith("utf-8"):
         raise ConfigError(
             f"{config}: is {encoding.upper()} text: save it as UTF-8 first, nothing was changed"
         )

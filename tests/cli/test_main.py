@@ -341,5 +341,5 @@ def test_an_import_does_not_append_to_a_file_in_another_encoding(
     before = config.read_bytes()
     monkeypatch.setenv("TAKARO_SERVER_NAME", "My server")
     assert main(["import", "--config", str(config)]) == 2
-    assert "is UTF-16-LE text: save it as UTF-8 first" in capsys.readouterr().err
+    assert "is UTF-16 text: save it as UTF-8 first" in capsys.readouterr().err
     assert config.read_bytes() == before

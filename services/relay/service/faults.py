@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum, unique
@@ -34,10 +35,8 @@ class OwnFaults:
     def caught(self, logger: Logger, kind: FaultKind, error: Exception) -> None:
         """Counts and logs an unforeseen exception. The caller goes on without raising it."""
         self._count(kind)
-        place = error.__traceback__
-        while place and place.tb_next:
-            place = place.tb_next
-        where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else ""
+        places = list(traceback.walk_tb(error.__traceback__))
+        where = f"{places[-1][0].f_code.co_filename}:{places[-1][1]}" if places else ""
         logger.error(
             "a fault of the program in a %s: logged once, counted each time",
             kind,

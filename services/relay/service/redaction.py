@@ -6,6 +6,7 @@ whatever stands in places where secrets usually are.
 
 import re
 from collections.abc import Iterable, Iterator
+from os.path import commonprefix
 from urllib.parse import quote
 
 MASK = "***"
@@ -69,7 +70,7 @@ class Redaction:
         """The length of the secret that starts here, or of the part of it that is there; 0: there is none."""
         longest = 0
         for secret in self._by_head.get(text[at : at + SHORTEST], ()):
-            common = _common(text, at, secret)
+            common = len(commonprefix((text[at : at + len(secret)], secret)))
             if common > longest and (common == len(secret) or common >= CUT):
                 longest = common
         return longest
@@ -78,12 +79,3 @@ class Redaction:
 def _spellings(secret: str) -> Iterator[str]:
     """The secret as it is, as in a URL, and as inside quotes."""
     yield from (secret, quote(secret, safe="", errors="replace"), repr(secret)[1:-1])
-
-
-def _common(text: str, at: int, secret: str) -> int:
-    if text.startswith(secret, at):
-        return len(secret)
-    length = SHORTEST
-    while text[at + length : at + length + 1] == secret[length : length + 1]:
-        length += 1
-    return length

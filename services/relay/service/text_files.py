@@ -1,19 +1,11 @@
 """Reads files that people write with any editor. The errors say what to do about a file without text."""
 
-import codecs
 import os
 import sys
+from json import detect_encoding
 from pathlib import Path
 
 from services.relay.protocol.errors import ConfigError
-
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 
 
 def read_text(path: Path) -> str:
@@ -23,23 +15,12 @@ def read_text(path: Path) -> str:
 
 def decoded(data: bytes) -> str:
     """Text from the bytes of a file: UTF-8, or what Notepad and PowerShell write. Raises ValueError."""
-    encoding, length = encoding_of(data)
+    encoding = detect_encoding(data)
     try:
-        return data[length:].decode(encoding)
+        return data.decode(encoding)
     except UnicodeDecodeError:
-        name = encoding.removesuffix("-le").removesuffix("-be").upper()
+        name = "-".join(encoding.split("-")[:2]).upper()
         raise ValueError(f"it is not {name} text: save it as UTF-8 in your editor") from None
-
-
-def encoding_of(data: bytes) -> tuple[str, int]:
-    """The encoding, and the length of its byte order mark. Without a mark, zeros show that it is UTF-16."""
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return encoding, len(mark)
-    zeros = data[:400:2].count(0), data[1:400:2].count(0)
-    if max(zeros) > 4 * min(zeros) and max(zeros) > len(data[:400]) / 8:
-        return ("utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"), 0
-    return "utf-8", 0
 
 
 def signature(path: Path) -> tuple[int, int, int] | None:

@@ -83,14 +83,10 @@ def client_of(url: str, headers: Mapping[str, str], **options: Any) -> "httpx.As
 
 
 async def _start_of_body(response: "httpx.Response", max_bytes: int) -> bytes:
-    body = b""
-    if max_bytes:
-        async with aclosing(response.aiter_raw()) as chunks:  # type: ignore[type-var]
-            async for chunk in chunks:
-                body += chunk
-                if len(body) >= max_bytes:
-                    break
-    return body[:max_bytes]
+    if not max_bytes:
+        return b""
+    async with aclosing(response.aiter_raw(max_bytes)) as chunks:  # type: ignore[type-var]
+        return await anext(chunks, b"")
 
 
 def reason_of(error: BaseException) -> str:
