@@ -76,18 +76,10 @@ def summary(servers: Sequence[Server], fleet: Server) -> str:
 
 
 def _table(servers: Sequence[Server], columns: int | None) -> Rows:
-    kept = [
-        n
-        for n, title in enumerate(HEAD)
-        if title != "NAME" or columns is None or columns >= NAMES_FROM_COLUMNS
-    ]
-    cells = [_cells(server) for server in servers]
-    return Rows(
-        [HEAD[n] for n in kept],
-        [[row[n] for n in kept] for row in cells],
-        numbers=NUMBERS,
-        flexible="NAME",
-    )
+    has_names = columns is None or columns >= NAMES_FROM_COLUMNS
+    head = [title for title in HEAD if title != "NAME" or has_names]
+    rows = (dict(zip(HEAD, _cells(server), strict=True)) for server in servers)
+    return Rows(head, [[row[title] for title in head] for row in rows], numbers=NUMBERS, flexible="NAME")
 
 
 def _cells(server: Server) -> tuple[str | Text, ...]:
