@@ -51,7 +51,7 @@ class ModapiMetrics(MetricTable):
     handed = counter("dayz_relay_commands_handed_total", "Commands handed to mods.", action=Action)
     results = counter(
         "dayz_relay_results_total",
-        "Answers of mods to commands.",
+        "Answers of mods to commands; `late`: nobody waits for it any more, or it is there already.",
         action=Action,
         result=("accepted", "late", "unreadable", "fault"),
     )

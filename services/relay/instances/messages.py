@@ -1,4 +1,7 @@
-"""Sends a message to everybody on a game server, and returns what came of it."""
+"""Sends a message to everybody on a game server, and returns what came of it.
+
+It does not use uplink's queue of commands: modapi imports nothing of uplink, and a message is seldom.
+"""
 
 import asyncio
 import contextlib

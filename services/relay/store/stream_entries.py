@@ -7,6 +7,7 @@ from typing import NamedTuple
 from services.relay.protocol.records import DeadEvent, GameEvent
 
 NOT_ASKED = "-"
+"""The token of a batch that needs no note of its answer: its mod has sent it again since, or it is empty."""
 
 
 @dataclass(frozen=True, slots=True)

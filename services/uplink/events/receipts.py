@@ -7,6 +7,9 @@ the pong of the next ping has come. That ping is sent after the first pong.
 
 If Takaro is near, two pongs can be quicker than its error. So events are acknowledged PROVEN_AFTER_S after
 their first pong, if no internal error has come until then.
+
+The steps of an event: written, pinged (a ping is written behind it), ponged once, ponged twice (then Takaro
+has it), proven (then it may be acknowledged), acknowledged in Redis. Until it is proven, it is unproven.
 """
 
 from collections import deque
