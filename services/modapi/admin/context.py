@@ -28,6 +28,7 @@ class AdminContext:
         self.store = store
         self.settings = settings
         self.metrics = metrics
+        self.registry = directory.registry
         self.fleet = FleetView(directory, store, settings.modapi, metrics.service.faults)
         self.tokens = AdminTokens(store, settings.modapi.admin_token, local_token)
         self.streams = Streams(self.tokens, metrics)

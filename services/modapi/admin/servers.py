@@ -47,7 +47,7 @@ async def create_server(
     new: models.NewServer, request: Request, context: Context, idempotency_key: IdempotencyKey = None
 ) -> models.CreatedServer:
     """Add a server. Running services serve it within two seconds. The answer holds what the mod needs."""
-    issued = await context.fleet.directory.registry.create(
+    issued = await context.registry.create(
         new.slug,
         new.name,
         identity_token=new.identity_token,
@@ -71,7 +71,7 @@ async def get_server(row: Row) -> models.Server:
 @router.patch("/{slug}")
 async def change_server(slug: str, change: models.ServerChange, context: Context) -> models.ChangedServer:
     """Change the fields that are given."""
-    await context.fleet.directory.registry.patch(slug, **change.model_dump(exclude_unset=True))
+    await context.registry.patch(slug, **change.model_dump(exclude_unset=True))
     return await _shown(context, slug)
 
 
@@ -82,7 +82,7 @@ async def delete_server(
     purge: Annotated[bool, Query(description="delete its data now, not a day later")] = False,
 ) -> None:
     """Remove a server. Created again with the same identity token within a day, it gets its data back."""
-    await context.fleet.directory.registry.remove(slug, purge=purge)
+    await context.registry.remove(slug, purge=purge)
 
 
 @router.get("/{slug}/mod-config")
@@ -108,22 +108,21 @@ async def rotate_mod_key(
     """Make a new mod key. The one before works for `overlap_s` more."""
     asked = rotation or models.Rotation()
     once = once_of("rotate", slug, asked, idempotency_key, request)
-    registry = context.fleet.directory.registry
-    issued = await registry.rotate(slug, asked.overlap_s, force=asked.force, once=once)
+    issued = await context.registry.rotate(slug, asked.overlap_s, force=asked.force, once=once)
     return await _with_key(context, slug, issued)
 
 
 @router.post("/{slug}/enable")
 async def enable_server(slug: str, context: Context) -> models.ChangedServer:
     """Serve a disabled server again."""
-    await context.fleet.directory.registry.patch(slug, disabled=False)
+    await context.registry.patch(slug, disabled=False)
     return await _shown(context, slug)
 
 
 @router.post("/{slug}/disable")
 async def disable_server(slug: str, context: Context) -> models.ChangedServer:
     """Stop serving a server: its keys open nothing, its link is closed, its events are kept."""
-    await context.fleet.directory.registry.patch(slug, disabled=True)
+    await context.registry.patch(slug, disabled=True)
     return await _shown(context, slug)
 
 

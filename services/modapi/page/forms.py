@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from services.modapi.admin import servers
 from services.modapi.admin.context import AdminContext
 from services.modapi.admin.dead_letters import retry
-from services.modapi.admin.models import NewServer, Rotation, ServerChange
+from services.modapi.admin.models import NewServer, Rotation
 from services.modapi.page import server
 from services.modapi.page.access import PageAccess, Reader, check_own_page, form_of, own_path
 from services.modapi.page.pages import Pages, login_page
@@ -61,8 +61,7 @@ class Forms:
         try:
             match verb:
                 case "disable" | "enable":
-                    change = ServerChange(disabled=verb == "disable")
-                    await servers.change_server(slug, change, self._context)
+                    await self._context.registry.patch(slug, disabled=verb == "disable")
                     return RedirectResponse(f"{own_path(form.get('next', ''))}?{verb}d={slug}", 303)
                 case "rotate":
                     rotation, once = Rotation(force=bool(form.get("force"))), form.get("once") or None
