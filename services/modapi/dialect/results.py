@@ -44,8 +44,7 @@ def map_result(action: Action, ok: Any, result: Any, error: Any) -> Outcome:
     A read of a player whom the game server does not know becomes `Outcome(None, "")`. A console command that
     failed becomes a value: Takaro shows its text, but would show an error as bad data.
     """
-    failure = _error_text(error)
-    if not (fields.flag(ok) or (ok is None and not failure)):
+    if not fields.flag(ok) and ((failure := _error_text(error)) or ok is not None):
         if action in _ABOUT_ONE_PLAYER and _NO_SUCH_PLAYER.search(failure):
             return Outcome()
         failure = failure or "the game server reports a failure and no reason"
