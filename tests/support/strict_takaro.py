@@ -48,11 +48,11 @@ class StrictSocket(SimSocket):
         task.add_done_callback(self._errors.discard)
 
     async def _send_error(self, text: str) -> None:
-        turns = self._chance.randrange(ERROR_DELAY_TURNS + 1)
         if self.error_delay_s:
             await asyncio.sleep(self.error_delay_s)
-        for _ in range(turns):
-            await asyncio.sleep(0)
+        else:
+            for _ in range(self._chance.randrange(ERROR_DELAY_TURNS + 1)):
+                await asyncio.sleep(0)
         await self.send("error", {"message": text})
 
     def cancel_errors(self) -> None:

@@ -1,5 +1,6 @@
 """Sends the events of one instance to Takaro over one socket, for as long as Takaro accepts them."""
 
+import asyncio
 from functools import partial
 from typing import NamedTuple
 
@@ -28,6 +29,10 @@ time."""
 QUIET_EVENTS = 16
 PONGED_WITHIN_S = 0.2
 """An acknowledgement is this much later than the second ping: then the pong has mostly come."""
+
+READ_ON_TURNS = 4
+"""Within this many turns of the loop all frames are handled that have come. If this process stood still, an
+error may lie unread in the socket when it is time to acknowledge."""
 
 MAX_ACKNOWLEDGED = 512
 """This many events are acknowledged at once: a longer script would hold up Redis."""
@@ -136,6 +141,8 @@ class EventPump:
             if now_s >= write_s:
                 self._write(plan, now_s)
             elif now_s >= plan.acknowledge_s:
+                for _ in range(READ_ON_TURNS):
+                    await asyncio.sleep(0)
                 if receipts.disowned and now_s >= receipts.errors_complete_s:
                     raise Disowned(receipts.disowned, receipts.unproven)
                 await consumer.acknowledge(receipts.proven(now_s))

@@ -1,6 +1,7 @@
 """The sockets of one instance are moved between uplinks, replaced while in use, and closed in order."""
 
 import asyncio
+import time
 from array import array
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -24,6 +25,7 @@ from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.linked import TOKEN, Linked, Uplink
 from tests.support.old_bridge import SimOldBridge
 from tests.support.redis_server import RedisServer
+from tests.support.takaro_intake import INTERNAL_ERROR
 from tests.support.waiting import until
 
 QUICK = Delays(base_s=0.02, cap_s=0.1)
@@ -42,6 +44,11 @@ def unread_bytes(socket: SimSocket) -> int:
     count = array("i", [0])
     ioctl(socket.connection.transport.get_extra_info("socket"), FIONREAD, count)
     return count[0]
+
+
+def stand_still(for_s: float) -> None:
+    """The loop of this process is blocked, as by a freeze."""
+    time.sleep(for_s)
 
 
 def notice_silence(uplink: Uplink, after_s: float) -> None:
@@ -323,6 +330,24 @@ async def test_without_redis_a_lost_socket_is_opened_again_and_identifies_when_r
         back_s = asyncio.get_running_loop().time()
     await linked.takaro.wait_for(lambda: len(linked.takaro.identifies(linked.identity)) == 2)
     assert linked.takaro.identifies(linked.identity)[-1] > back_s
+
+
+# After a standstill
+
+
+async def test_an_error_that_lies_unread_is_read_before_its_event_is_acknowledged(linked: Linked) -> None:
+    """After a freeze, timers can come before what has arrived in the socket."""
+    faults = linked.takaro.faults
+    faults.pongs_overtake, faults.error_delay_s = True, 3600.0  # the error is sent below
+    owner = await linked.owner()
+    faults.internal_errors(times=1)
+    await linked.append(*range(100))
+    await linked.arrived(60)
+    await asyncio.sleep(0.03)  # both pongs of the first window come
+    await linked.takaro.send_error_frame(INTERNAL_ERROR, linked.identity)
+    owner.owned.wake(events=True, results=False)
+    stand_still(0.3)  # the window may be acknowledged from now on
+    await linked.arrived(*range(100))
 
 
 # Somebody else with the same identity
