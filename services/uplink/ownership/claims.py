@@ -15,8 +15,9 @@ STILL_FOR_S = 10.0
 says: after Redis' clock was set back, that may be hours. After the same time, an announced identify without
 an answer has reached Takaro, or never will."""
 
-PATIENCE_S = 1.0
-"""Time for which a free lease is left to the uplink that the instance belongs to."""
+PATIENCE_S = 0.8
+"""Time for which a free lease is left to the uplink that the instance belongs to. The looks are a second
+apart, and a reply takes its time: with 1 s, the second look after the lease's end came too early."""
 
 WANTED_FOR_S = 3.5
 """An uplink that wants a lease says so in Redis each second. Without that for this time it counts as gone."""

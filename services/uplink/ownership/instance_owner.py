@@ -102,12 +102,13 @@ class InstanceOwner:
         if (self._claim.owner or request.want) and not self.in_use:
             owned = self.in_use = OwnedInstance(self.instance, self._context, self.lease, self.contact)
             self._running[owned] = asyncio.create_task(owned.run())
-        if preferred and not look.mine and 0 <= look.ttl_ms < SOON_MS:
-            self._run_in_background(self._tend_at_end(look.ttl_ms / 1000, may_move))
+        if not look.mine and 0 <= look.ttl_ms < SOON_MS:
+            self._run_in_background(self._tend_at_end(look.ttl_ms / 1000, preferred, may_move))
 
-    async def _tend_at_end(self, left_s: float, may_move: Callable[[], bool]) -> None:
+    async def _tend_at_end(self, left_s: float, preferred: bool, may_move: Callable[[], bool]) -> None:
+        """Also for an instance of another uplink: if that one does not take it, our patience begins then."""
         await asyncio.sleep(left_s + 0.01)
-        await self.tend(preferred=True, may_move=may_move)
+        await self.tend(preferred=preferred, may_move=may_move)
 
     def _carry_out(self, step: ClaimStep) -> None:
         lease_changes = self._context.metrics.lease_changes

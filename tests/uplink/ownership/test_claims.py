@@ -1,5 +1,6 @@
 """What an uplink does about a lease: it takes a free one, leaves a held one, and moves without a gap."""
 
+from services.relay.store.leases import RENEW_EVERY_S
 from services.uplink.ownership.claims import (
     MOVES,
     PATIENCE_S,
@@ -54,6 +55,13 @@ def test_a_free_instance_of_another_uplink_is_taken_after_a_while() -> None:
     assert saw(claim, 0, FREE, preferred=False) is ClaimStep.NOTHING
     assert claim.next_request(PATIENCE_S, preferred=False) == LOOK
     assert claim.next_request(PATIENCE_S + 0.1, preferred=False) == TAKE
+
+
+def test_a_look_each_second_takes_it_with_the_second_one() -> None:
+    """A look begins a little after the full second, and its reply comes some milliseconds later."""
+    claim = Claim()
+    saw(claim, 0.010, FREE, preferred=False)
+    assert claim.next_request(RENEW_EVERY_S + 0.002, preferred=False) == TAKE
 
 
 def test_an_owner_keeps_an_instance_of_another_uplink_until_that_one_is_ready() -> None:

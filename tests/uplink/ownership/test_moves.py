@@ -2,6 +2,7 @@
 sockets."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,9 @@ from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
+from services.uplink.ownership.claims import Claim
 from services.uplink.ownership.fleet import Fleet, FleetTimes
+from services.uplink.ownership.instance_owner import InstanceOwner
 from services.uplink.ownership.members import preferred
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
@@ -282,3 +285,21 @@ async def test_an_instance_that_is_taken_away_is_let_go_and_one_that_is_added_is
     uplink.fleet.update({slug: instance(slug) for slug in scene.slugs})
     await until(lambda: scene.takaro.is_connected(f"identity-{first}"))
     assert scene.identifies() == SERVERS + 1
+
+
+@pytest.mark.parametrize("preferred", [True, False])
+async def test_the_end_of_a_lease_that_is_not_renewed_is_looked_at(scene: Scene, preferred: bool) -> None:
+    """An instance of another uplink is left to that one for a while, which begins at this end."""
+    slug = scene.slugs[0]
+    await scene.store.send("HSET", keys_of(slug).lease, "token", "killed", "beat", 1)
+    await scene.store.send("PEXPIRE", keys_of(slug).lease, 100)
+    context = UplinkContext(
+        scene.takaro.url, scene.store, UplinkMetrics(CollectorRegistry()), IdentifyTurns(scene.store), 50.0
+    )
+    owner = InstanceOwner(instance(slug), context, Claim(), LeaseTimes())
+    await owner.tend(preferred=preferred, may_move=lambda: False)
+    looked_s = owner.lease.clock.read_s
+    await until(lambda: owner.lease.clock.read_s > looked_s)
+    assert owner.lease.held is preferred
+    await owner.let_go()
+    await owner.leave(time.monotonic())
