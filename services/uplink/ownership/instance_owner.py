@@ -188,7 +188,7 @@ class InstanceOwner:
         how = closing_times(time.monotonic(), closed_by_s, mod_polls=mod_polls, has_successor=has_successor)
         looking = asyncio.create_task(self._look_elsewhere(elsewhere)) if elsewhere else None
         try:
-            await asyncio.gather(*(self._close(owned, how, elsewhere) for owned in self._running))
+            await asyncio.gather(*(self._close(*link, how, elsewhere) for link in self._running.items()))
         finally:
             if looking:
                 looking.cancel()
@@ -220,8 +220,13 @@ class InstanceOwner:
                     elsewhere.set()
             await asyncio.sleep(LOOK_ELSEWHERE_EVERY_S)
 
-    async def _close(self, owned: OwnedInstance, how: ClosingTimes, elsewhere: asyncio.Event | None) -> None:
-        running = self._running[owned]
+    async def _close(
+        self,
+        owned: OwnedInstance,
+        running: asyncio.Task[None],
+        how: ClosingTimes,
+        elsewhere: asyncio.Event | None,
+    ) -> None:
         try:
             with self._context.metrics.service.faults.contain(self._logger, FaultKind.LOOP):
                 await owned.leave(how, elsewhere)

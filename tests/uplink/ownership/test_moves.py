@@ -287,19 +287,35 @@ async def test_an_instance_that_is_taken_away_is_let_go_and_one_that_is_added_is
     assert scene.identifies() == SERVERS + 1
 
 
-@pytest.mark.parametrize("preferred", [True, False])
-async def test_the_end_of_a_lease_that_is_not_renewed_is_looked_at(scene: Scene, preferred: bool) -> None:
+def owner_of(scene: Scene, slug: str) -> InstanceOwner:
+    context = UplinkContext(
+        scene.takaro.url, scene.store, UplinkMetrics(CollectorRegistry()), IdentifyTurns(scene.store), 50.0
+    )
+    return InstanceOwner(instance(slug), context, Claim(), LeaseTimes())
+
+
+@pytest.mark.parametrize("is_preferred", [True, False])
+async def test_the_end_of_a_lease_that_is_not_renewed_is_looked_at(scene: Scene, is_preferred: bool) -> None:
     """An instance of another uplink is left to that one for a while, which begins at this end."""
     slug = scene.slugs[0]
     await scene.store.send("HSET", keys_of(slug).lease, "token", "killed", "beat", 1)
     await scene.store.send("PEXPIRE", keys_of(slug).lease, 100)
-    context = UplinkContext(
-        scene.takaro.url, scene.store, UplinkMetrics(CollectorRegistry()), IdentifyTurns(scene.store), 50.0
-    )
-    owner = InstanceOwner(instance(slug), context, Claim(), LeaseTimes())
-    await owner.tend(preferred=preferred, may_move=lambda: False)
+    owner = owner_of(scene, slug)
+    await owner.tend(preferred=is_preferred, may_move=lambda: False)
     looked_s = owner.lease.clock.read_s
     await until(lambda: owner.lease.clock.read_s > looked_s)
-    assert owner.lease.held is preferred
+    assert owner.lease.held is is_preferred
     await owner.let_go()
     await owner.leave(time.monotonic())
+
+
+async def test_a_link_may_be_left_again_at_any_moment(scene: Scene) -> None:
+    """As when its uplink stops while the link is left because the instance has moved."""
+    owner = owner_of(scene, scene.slugs[0])
+    await owner.tend(preferred=True, may_move=lambda: False)
+    await owner.let_go()
+    leaving = [asyncio.create_task(owner.leave(time.monotonic()))]
+    while not leaving[0].done():
+        await asyncio.sleep(0)
+        leaving.append(asyncio.create_task(owner.leave(time.monotonic())))
+    await asyncio.gather(*leaving)
