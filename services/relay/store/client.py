@@ -103,13 +103,14 @@ class Store(Primaries):
         *args: Argument,
         durable: bool = False,
         though_cancelled: bool = False,
+        once: bool = False,
     ) -> Any:
         """Like `run`, repeated while Redis is away, for up to `within_s` from now.
 
         Only for scripts that do no harm when they run twice. One that is `durable` writes something even if
         it finds its work done by an earlier run: WAIT waits for the last write of its own connection, if
         there was one (measured on Valkey 9). `though_cancelled`: a run that has begun is sent even if its
-        caller is cancelled.
+        caller is cancelled. `once`: it is not sent again after it may have been carried out.
 
         Raises NotCarriedOut if no run was carried out, StoreError if one may have been.
         """
@@ -131,7 +132,7 @@ class Store(Primaries):
                 maybe_done = maybe_done or not isinstance(refused, NotCarriedOut)
             finally:
                 timer.cancel()
-            if time.monotonic() + RETRY_EVERY_S >= end_s:
+            if time.monotonic() + RETRY_EVERY_S >= end_s or (once and maybe_done):
                 break
             await asyncio.sleep(RETRY_EVERY_S)
         raise StoreError(str(error)) if maybe_done and isinstance(error, NotCarriedOut) else error

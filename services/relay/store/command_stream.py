@@ -149,7 +149,12 @@ class CommandStream:
         return found_ms
 
     async def give_up(
-        self, operation_id: str, *, maybe_unqueued: bool = False, unfetched_only: bool = False
+        self,
+        operation_id: str,
+        *,
+        within_s: float = CALL_WITHIN_S,
+        maybe_unqueued: bool = False,
+        unfetched_only: bool = False,
     ) -> CommandState | None:
         """Ends a command. Returns EXPIRED or UNKNOWN, None if it had ended before. Raises StoreError.
 
@@ -158,7 +163,9 @@ class CommandStream:
         """
         keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
         how = "1" if maybe_unqueued else "0", "1" if unfetched_only else "0"
-        reply: bytes = await self._store.run(_GIVE_UP, keys, operation_id, self._bounds.keys_expire_ms, *how)
+        reply: bytes = await self._store.run_until(
+            within_s, _GIVE_UP, keys, operation_id, self._bounds.keys_expire_ms, *how, once=True
+        )
         return CommandState(reply.decode()) if reply else None
 
     async def results(self, after: str, count: int) -> list[tuple[str, str, Outcome]]:

@@ -110,9 +110,10 @@ class CommandQueue:
         """Ends a command whose time is up, so that it is not handed out any more. Returns how far it came."""
         times = self._times
         try:
-            async with asyncio.timeout(times.give_up_within_s):
-                end = await self._stream.give_up(operation_id, maybe_unqueued=maybe_unqueued)
-        except (StoreError, TimeoutError):
+            end = await self._stream.give_up(
+                operation_id, within_s=times.give_up_within_s, maybe_unqueued=maybe_unqueued
+            )
+        except StoreError:
             return failures.STORE_AWAY
         if end is None:  # the mod has answered, and its result is not read yet
             self.results.wake(at_once=True)

@@ -88,6 +88,11 @@ class Scene:
         return len(await self.commands.results("", 100))
 
 
+def stand_still(for_s: float) -> None:
+    """The loop of this process is blocked."""
+    time.sleep(for_s)
+
+
 @pytest.fixture
 async def scene(store: Store, slug: str) -> AsyncIterator[Scene]:
     scene = Scene(store, slug)
@@ -262,6 +267,24 @@ async def test_a_result_that_is_unread_when_the_time_is_up_is_the_answer(scene: 
     await scene.handed(1)
     assert await scene.commands.complete(operation_id, Outcome("without a hint"), {})
     assert await asyncio.wait_for(answer, 30.0) == Outcome("without a hint")
+
+
+async def test_a_command_that_is_given_up_while_the_loop_stands_still_is_not_delivered(scene: Scene) -> None:
+    """Redis answers in time, and only this process is slow to read it: the store is not away."""
+    await scene.commands.give_up("another command")  # so Redis knows the script
+    asker = scene.begin(answer_within_s=0.5, give_up_within_s=0.3)
+    _, answer = asker.ask()
+
+    async def queued() -> bool:
+        return bool(await scene.store.send("ZCARD", keys_of(scene.slug).waiting))
+
+    await until(queued)
+    await asyncio.sleep(0.4)
+    await scene.store.send("CLIENT", "PAUSE", 300, "ALL")  # longer than until the command is given up
+    await asyncio.sleep(0.2)
+    stand_still(0.5)
+    result = await answer
+    assert isinstance(result, CommandFailure) and result.cause is Cause.NEVER_SEEN
 
 
 async def test_an_uplink_that_leaves_queues_no_refresh(scene: Scene) -> None:
