@@ -26,6 +26,9 @@ from services.uplink.takaro.answers import OWN_ANSWERS, payload_for, reachabilit
 from services.uplink.takaro.failures import Cause, CommandFailure
 from services.uplink.takaro.requests import BadRequest, read_request
 
+MAX_REFUSED_ACTIONS = 100
+"""Number of actions whose refused answers are logged: Takaro, which names them, may invent any number."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -83,8 +86,11 @@ class RequestHandler:
         """Takaro refused an answer. Logged once for each action: Takaro asks again each 30 s. Not logged
         before the mod's first call: the relay answers with errors then, rightly."""
         self._metrics.error_frames.labels("answer").inc()
-        if self._command_queue.contact.silent_s is not None and action not in self._refused_actions:
-            self._refused_actions.add(action)
+        logged = self._refused_actions
+        if self._command_queue.contact.silent_s is None or action in logged:
+            return
+        if len(logged) < MAX_REFUSED_ACTIONS:
+            logged.add(action)
             self._logger.warning("Takaro cannot use the answer to %s: %s", action, text)
 
     def take(self, socket: TakaroSocket, frame: frames.Request) -> None:
