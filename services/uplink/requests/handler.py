@@ -26,6 +26,9 @@ from services.uplink.takaro.answers import OWN_ANSWERS, payload_for, reachabilit
 from services.uplink.takaro.failures import Cause, CommandFailure
 from services.uplink.takaro.requests import BadRequest, read_request
 
+MAX_OPEN = 5_000
+"""Number of requests of one instance that wait at once. A burst of Takaro's has two for each player."""
+
 MAX_REFUSED_ACTIONS = 100
 """Number of actions whose refused answers are logged: Takaro, which names them, may invent any number."""
 
@@ -117,6 +120,9 @@ class RequestHandler:
                 self._answer(request, *known)
             elif request.begun_s >= self._refused_from_s:
                 self._fail(request, failures.RELAY_STOPS)
+            elif len(self._open) >= MAX_OPEN:  # other limits count what is in Redis, and reads that differ
+                self._metrics.beyond("open_commands")
+                self._fail(request, failures.QUEUE_FULL)
             else:
                 task = self._loop.create_task(self._work(request))
                 self._open[task] = request
