@@ -18,6 +18,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from services.relay.protocol.errors import StoreError, StoreRefused
 from services.relay.store.calls import Script, StoreCall
@@ -218,8 +219,10 @@ class Pipeline:
         except Unreachable:
             return True
         calls = [call for call in calls if not call.given_up]
+        replies: list[Any] = []
         try:
-            replies = await exchange(connection, calls, {}, self._terms, asking=True)
+            if calls:  # else no reply would come
+                replies = await exchange(connection, calls, {}, self._terms, asking=True)
         finally:
             connection.close()
         return any([call.settle(reply) for call, reply in zip(calls, replies, strict=True)])
