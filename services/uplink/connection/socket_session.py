@@ -164,6 +164,7 @@ class SocketSession:
             self._move(LinkTrigger.NEVER if answer.permanent else LinkTrigger.NOT_NOW)
             then = answer.remedy or "trying again"
             settings.report(f"Takaro refuses this server ({answer.text}), {then}", permanent=answer.permanent)
+            await settings.handler.cut_short(self.socket)  # of before, if Takaro had lost our server
             await self.socket.close()
         else:
             self.game_server_id = answer.game_server_id

@@ -141,6 +141,19 @@ async def test_a_cancelled_link_answers_open_requests_and_leaves_no_command_behi
     assert await linked.commands.take() == []
 
 
+async def test_a_request_is_answered_before_its_socket_closes_because_a_new_identify_is_refused(
+    linked: Linked,
+) -> None:
+    await linked.owner()
+    asked = write(linked)
+    await linked.fetched(Action.SEND_MESSAGE)
+    linked.takaro.faults.internal_errors()
+    linked.takaro.faults.refuse_identify("the plan is full")
+    await linked.append(1)
+    answer = await asked
+    assert answer.error and MAY_HAVE_RUN in answer.error
+
+
 async def test_an_uplink_that_lost_the_lease_answers_before_its_socket_closes(linked: Linked) -> None:
     former = await linked.owner()
     asked = write(linked)
