@@ -22,7 +22,7 @@ from services.sim.takaro.socket import SimSocket
 from services.uplink.connection.backoff import Delays
 from services.uplink.connection.link_times import LinkTimes
 from tests.support.faulty_takaro import FaultyTakaro
-from tests.support.linked import TOKEN, Linked, Uplink
+from tests.support.linked import TOKEN, Linked
 from tests.support.old_bridge import SimOldBridge
 from tests.support.redis_server import RedisServer
 from tests.support.takaro_intake import INTERNAL_ERROR
@@ -49,11 +49,6 @@ def unread_bytes(socket: SimSocket) -> int:
 def stand_still(for_s: float) -> None:
     """The loop of this process is blocked, as by a freeze."""
     time.sleep(for_s)
-
-
-def notice_silence(uplink: Uplink, after_s: float) -> None:
-    """From now on, this long without a request of Takaro counts as silence."""
-    uplink.owned.link._replacement._other_client.quiet_after_s = after_s
 
 
 async def reach(linked: Linked) -> None:
@@ -357,10 +352,10 @@ async def test_another_client_is_logged_once_and_no_socket_is_replaced_again(
     linked: Linked, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
+    linked.times = replace(linked.times, quiet_after_s=0.3)
     owner = await linked.owner()
     await reach(linked)
     async with SimOldBridge(linked.takaro.url, linked.identity, TOKEN) as bridge:
-        notice_silence(owner, 0.3)
         await until(lambda: owner.count("dayz_relay_takaro_recycled_total") == 1)
         await bridge.identify()
         answer = await linked.takaro.request(linked.identity, Action.TEST_REACHABILITY)
@@ -381,13 +376,12 @@ async def test_another_client_is_logged_once_and_no_socket_is_replaced_again(
 
 
 async def test_a_dead_socket_that_takaro_asks_is_mended_by_a_new_identify(linked: Linked) -> None:
+    linked.times = replace(linked.times, quiet_after_s=2.0)  # a stall before the next request is none
     owner = await linked.owner()
     await reach(linked)
     async with SimOldBridge(linked.takaro.url, linked.identity, TOKEN):
         others = linked.takaro.asked_socket(linked.identity)
-    notice_silence(owner, 0.3)
     await linked.takaro.wait_for(lambda: linked.takaro.asked_socket(linked.identity) > others)
-    notice_silence(owner, linked.times.quiet_after_s)  # a stall before the next request is none
     await reach(linked)
     await until(lambda: owner.count("dayz_relay_takaro_recycled_total"))
     assert owner.count("dayz_relay_takaro_recycled_total") == 1

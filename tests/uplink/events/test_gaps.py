@@ -1,6 +1,7 @@
 """Which events have to wait, and for how long."""
 
 import itertools
+import weakref
 from collections.abc import Iterable
 
 from hypothesis import given
@@ -242,9 +243,16 @@ def test_the_first_event_of_each_player_goes_at_once(events: list[GameEvent]) ->
     assert players == {event["data"]["player"]["gameId"] for event in at_once if "player" in event["data"]}
 
 
+class PlayerId(str):
+    """One that can be referred to weakly."""
+
+
 def test_written_events_are_forgotten_when_their_gaps_are_over() -> None:
-    queue = GapQueue()
+    queue, ids = GapQueue(), list[weakref.ref[PlayerId]]()
     for number in range(1_000):
-        queue.unseen += read(of(str(number)))
+        game_id = PlayerId(number)
+        ids.append(weakref.ref(game_id))
+        queue.unseen += read(of(game_id))
         taken(queue, NOW_S + number)
-    assert len(queue._last) <= 2
+    del game_id
+    assert sum(one() is not None for one in ids) <= 2
