@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from services.relay.protocol.errors import ConfigError
+from services.relay.service.http.addresses import is_url
 from services.relay.service.text_files import is_folder, read_text, unquoted, why_unreadable
 
 DENY = (
@@ -70,12 +70,7 @@ def _url(given: Mapping[str, str]) -> str:
             raise ConfigError(f"DAYZ_RELAY_URL_FILE: {file} cannot be read: {reason}") from None
     if not url:
         raise ConfigError("DAYZ_RELAY_URL: is missing: set it to what the mod has as TakaroApiUrl")
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or parts.query or parts.fragment or "@" in parts.netloc or not url.isascii() or " " in url:
+    if not is_url(url, "http", "https") or re.search("[^!-~]|[?#]|//[^/]*@", url):
         raise ConfigError("DAYZ_RELAY_URL: must be an address as http://relay:8088/k/<mod key>")
     return url
 

@@ -101,6 +101,7 @@ def test_only_up_runs_without_a_file(
     ("line", "said"),
     [
         ("sim mod --url 127.0.0.1:8088/k/key", "must be as http://127.0.0.1:8088/k/<mod key>"),
+        ("sim mod --url http://[x", "must be as http://127.0.0.1:8088/k/<mod key>"),
         (
             "sim mod --url http://127.0.0.1:8088/k/key --players 0",
             "'--players': must be greater than or equal to 1",

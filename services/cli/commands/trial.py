@@ -3,12 +3,12 @@
 import os
 from collections.abc import Coroutine
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import typer
 
 from services.cli.options import CommandGroup, examples
 from services.relay.protocol.errors import ConfigError
+from services.relay.service.http.addresses import is_url
 
 PANEL = "To try it"
 
@@ -45,8 +45,7 @@ def mod(
     """Run a simulated DayZ server with the mod."""
     from services.sim.main import run_mod
 
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_url(url, "http", "https"):
         raise ConfigError("--url: must be as http://127.0.0.1:8088/k/<mod key>")
     _run(
         "mod",

@@ -9,10 +9,10 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from services.relay.service.http.addresses import is_url
 from services.relay.service.text_files import is_there
 from services.relay.store import url as redis_url
 
@@ -66,13 +66,8 @@ def _up_to(highest: int, rule: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _is_url(text: str, *schemes: str) -> bool:
-    parts = urlsplit(text)
-    return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-
-
 def _is_webhook(text: str) -> bool:
-    return bool(re.fullmatch("[!-~]+", text)) and "#" not in text and _is_url(text, "http", "https")
+    return bool(re.fullmatch("[!-~]+", text)) and "#" not in text and is_url(text, "http", "https")
 
 
 def _is_base_url(text: str) -> bool:
@@ -127,12 +122,12 @@ Port = Annotated[int, _up_to(65535, "must be a port number from 0 to 65535 (0: a
 Network = Annotated[str, _must(ipaddress.ip_network, "must be an address or a network, as in 10.0.0.0/8")]
 WebSocketUrl = Annotated[
     str,
-    _must(lambda text: _is_url(text, "ws", "wss"), "must be a WebSocket address: ws:// or wss:// and a host"),
+    _must(lambda text: is_url(text, "ws", "wss"), "must be a WebSocket address: ws:// or wss:// and a host"),
 ]
 ProxyUrl = Annotated[
     SecretStr,
     _must(
-        lambda text: _is_url(text, "http", "https"),
+        lambda text: is_url(text, "http", "https"),
         "must be the address of a proxy: http:// or https:// and a host",
     ),
 ]

@@ -228,6 +228,7 @@ async def test_a_login_from_another_site_is_refused(store: Store, slug: str) -> 
             {"origin": "https://evil.example"},
             {"sec-fetch-site": "cross-site"},
             {"origin": "null"},
+            {"origin": "http://["},
         ):
             answer = await client.post("/login", data={"token": TOKEN}, headers=headers)
             assert answer.status_code == 403

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -27,6 +28,15 @@ def dialled_host(host: str) -> str:
 def host_and_port(host: str, port: int) -> str:
     """Host and port as in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_url(text: str, *schemes: str) -> bool:
+    """Whether it is a URL of one of these schemes, with a host."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 @lru_cache(_ADDRESSES_KEPT)  # a fleet has few addresses, and each of its calls asks
