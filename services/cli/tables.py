@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from services.cli.terminal import safe
+
+GAP = 2
+NARROWEST = 20
+"""Number of characters between columns, and of those that words need beside them."""
 
 
 def console_for(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Console:
@@ -29,7 +33,10 @@ def console_for(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Cons
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows under their head. Where a terminal is narrow, the column `flexible` gives way."""
+    """Rows under their head. Where a terminal is narrow, the column `flexible` gives way.
+
+    Rows without a head say most in that column: if it has no room, they are wrapped as a whole.
+    """
 
     head: Sequence[str]
     cells: Sequence[Sequence[str | Text]]
@@ -37,9 +44,18 @@ class Rows:
     flexible: str = ""
     show_head: bool = True
 
-    def __rich__(self) -> Table:
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        widths = zip(self.head, self._widths(), strict=True)
+        fixed = sum(width + GAP for title, width in widths if title != self.flexible)
+        if self.show_head or fixed + NARROWEST <= options.max_width:
+            yield self._table()
+            return
+        for row in self.cells:
+            yield Text(" " * GAP).join(cell if isinstance(cell, Text) else label(cell) for cell in row)
+
+    def _table(self) -> Table:
         made = Table(
-            box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_header=self.show_head
+            box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim", show_header=self.show_head
         )
         for title, widest in zip(self.head, self._widths(), strict=True):
             flexible = title == self.flexible

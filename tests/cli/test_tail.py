@@ -87,6 +87,12 @@ def test_a_terminal_wraps_words_under_the_words() -> None:
     assert words_shown == "a long line of a game server that is wrapped somewhere (delivered after 34 ms)"
 
 
+@pytest.mark.parametrize("columns", [20, 40, 60])
+def test_a_narrow_terminal_shows_all_words(columns: int) -> None:
+    said = " ".join(" ".join(shown(line(entry("log", {"msg": "a long line"}), 8), columns=columns)).split())
+    assert said == f"{said[:8]} one \N{RIGHTWARDS ARROW} log a long line (delivered after 34 ms)"
+
+
 def at(second: int) -> str:
     return f"2027-01-15T08:00:{second:02}Z"
 
