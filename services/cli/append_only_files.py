@@ -47,7 +47,7 @@ def mend(data: Path, *, thorough: bool = False) -> list[str]:
     """Mends the files of the store in `data`, which must not run; what was done, a line each.
 
     Not `thorough`, files of records are read only if they end as no record does. Raises ConfigError, which
-    names the file and the way out, for what cannot be mended: then nothing is changed.
+    names the file and the way out, for what cannot be mended: then nothing is changed. Raises OSError.
     """
     folder = data / "appendonlydir"
     if not folder.is_dir():
@@ -77,6 +77,8 @@ def complaint(data: Path) -> str:
                 return f"{folder}: a power cut has torn the end of a file: `dayz-relay up` mends it"
     except ConfigError as error:
         return str(error)
+    except OSError as error:
+        return f"--data {data}: cannot be read: {error.strerror}"
     return ""
 
 

@@ -106,11 +106,12 @@ def _alone() -> Iterator[None]:
         held = private_files.lock(file.with_suffix(".lock"), wait=True)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written: {error.strerror}") from error
+    if held is None:
+        raise ConfigError(f"{file}: another command writes it: try again")
     try:
         yield
     finally:
-        if held is not None:
-            os.close(held)
+        os.close(held)
 
 
 def _write(contexts: Contexts) -> Path:

@@ -78,9 +78,9 @@ def prepare(folder: Path, server: Path | None = None) -> tuple[Program, str]:
         # Any program may have the port now.
         with suppress(ConfigError) if left.startswith("redis:") else nullcontext():
             end(left)
-    for done in append_only_files.mend(folder):
-        logger.warning("%s", done)
     try:
+        for done in append_only_files.mend(folder):
+            logger.warning("%s", done)
         words, url = store_place.choose(folder, SETTINGS, server)
     except OSError as error:
         raise ConfigError(f"--data {folder}: cannot be used: {error.strerror}") from error
@@ -97,9 +97,12 @@ def prepare(folder: Path, server: Path | None = None) -> tuple[Program, str]:
 
 
 def _mended(folder: Path, failed: bool) -> list[str]:
-    """What to log before the store is started again."""
-    full = append_only_files.full_disk(folder) if failed else ""
-    return [*append_only_files.mend(folder, thorough=failed), *([full] if full else [])]
+    """What to log before the store is started again. Raises ConfigError for files that cannot be mended."""
+    try:
+        full = append_only_files.full_disk(folder) if failed else ""
+        return [*append_only_files.mend(folder, thorough=failed), *([full] if full else [])]
+    except OSError as error:  # most often for lack of room: it is tried again, as the start itself is
+        return [f"--data {folder}: cannot be used: {error.strerror}"]
 
 
 def end(url: str) -> None:

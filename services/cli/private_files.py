@@ -1,5 +1,6 @@
 """Files that only this user can read, and locks."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -40,7 +41,7 @@ def lock(path: Path, *, wait: bool = False) -> int | None:
     """Hold a lock as long as the file that is returned, which no child inherits, is open.
 
     None: another process holds it. With `wait` only Windows says so, after ten seconds. Raises OSError if the
-    file or its folder cannot be made.
+    file or its folder cannot be made, or the file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -49,7 +50,9 @@ def lock(path: Path, *, wait: bool = False) -> int | None:
             msvcrt.locking(lock, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
+    except OSError as error:
         os.close(lock)
-        return None
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            return None
+        raise
     return lock

@@ -98,6 +98,12 @@ class _Kept:
         self._restarts = 0
         self._process: asyncio.subprocess.Process | None = None
         self._task = asyncio.create_task(self._keep())
+        self._task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """By a fault of the program, nobody keeps it any more: all ends, and `end` raises the fault."""
+        if not task.cancelled() and task.exception():
+            self._give_up(1)
 
     async def _keep(self) -> None:
         clock = asyncio.get_running_loop().time

@@ -5,6 +5,8 @@ user's on a port, as on Windows.
 """
 
 import asyncio
+import errno
+import fcntl
 import gc
 import os
 import signal
@@ -208,6 +210,17 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         raise AssertionError("locked")
 
 
+def test_a_file_system_without_locks_is_no_second_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(ConfigError, match=f"--data {tmp_path}: cannot be used: No locks available"):
+        own_store.lock(tmp_path)
+
+
 async def test_an_orphan_is_ended_first_and_its_data_is_kept(tmp_path: Path, server: Path | None) -> None:
     with orphan(tmp_path, server) as process:
         with redis.Redis.from_url(own_store.url(tmp_path) or "") as client:
@@ -280,6 +293,21 @@ async def test_files_that_are_torn_when_it_is_started_again_are_mended_too(
             lambda: "were cut off" in caplog.text and own_store.answers(own_store.url(tmp_path) or "")
         )
         assert client.get("kept") == b"yes"
+
+
+async def test_files_that_cannot_be_mended_now_are_named_and_tried_again(tmp_path: Path) -> None:
+    async with running(tmp_path):
+        pass
+    program = own_store.prepare(tmp_path)[0]
+    tear(tmp_path)
+    (tmp_path / "cut-off").touch()  # where the folder for what is cut off would be
+    with pytest.raises(ConfigError, match=f"--data {tmp_path}: cannot be used: File exists"):
+        own_store.prepare(tmp_path)
+    assert program.mend
+    assert program.mend(False) == [f"--data {tmp_path}: cannot be used: File exists"]
+    (tmp_path / "cut-off").unlink()
+    [said] = program.mend(False)
+    assert "were cut off" in said
 
 
 async def test_damage_that_no_power_cut_does_ends_the_supervision_and_is_named(

@@ -149,6 +149,19 @@ async def test_a_program_that_cannot_be_started_is_tried_again(
     assert caplog.messages[0] == "valkey cannot be started: No such file or directory"
 
 
+async def test_a_fault_of_the_program_ends_all_and_is_raised(diary: Diary) -> None:
+    """Otherwise the services would go on without a store that nobody starts again."""
+
+    def mend(failed: bool) -> list[str]:
+        raise RuntimeError("a fault")
+
+    store = diary.program("store", "raise SystemExit(1)")
+    run = Run(Program(store.name, store.argv, store.environ, mend=mend), diary.program("uplink"))
+    async with asyncio.timeout(60):
+        with pytest.raises(RuntimeError, match="a fault"):
+            await run.task
+
+
 async def test_a_program_that_does_not_end_is_killed_after_a_while(diary: Diary) -> None:
     run = Run(diary.program("uplink"), diary.program("modapi", DEAF), stop_within_s=0.2)
     await until(lambda: len(diary.told()) == 2)
