@@ -27,8 +27,7 @@ NAMED = 10
 """Maximum number of servers that are listed if the named one does not exist."""
 
 FIXED_BY_API = {
-    *("read_only_token", "store_away", "dead_letter_not_found"),
-    *("too_many_streams", "call_under_way", "outcome_unknown"),
+    *("read_only_token", "store_away", "dead_letter_not_found", "too_many_streams"),
 }
 """Errors whose `fix` is for people at a terminal, too; those of others name calls of the API."""
 
@@ -136,6 +135,8 @@ class RelayApi:
             options = _OPTIONS | {"name": "NAME"} if path == "/tokens" else _OPTIONS
             wrong = [f"{options.get(one['place'], one['place'])}: {one['text']}" for one in problem["errors"]]
             return ConfigError(clean("; ".join(wrong)))
+        if code == "outcome_unknown":
+            return RelayError(f"{text}: look at the server before you repeat it")
         return RelayError(f"{text}: {clean(str(problem['fix']))}" if code in FIXED_BY_API else text)
 
     def _no_relay(self, status: int) -> RelayAway:

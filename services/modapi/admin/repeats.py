@@ -36,10 +36,7 @@ RUNNING_MS = 60_000
 
 WITHIN_S = 2.5
 
-OUTCOME_UNKNOWN = (
-    "nobody knows whether this call was carried out: look at the server, and if it is needed, make a new call"
-    " with an Idempotency-Key of its own"
-)
+OUTCOME_UNKNOWN = "it is not known whether this was carried out"
 
 _MOST_CHARS = 255
 _BEGIN, _END = Script("begin_call"), Script("end_call")

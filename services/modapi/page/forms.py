@@ -20,7 +20,7 @@ from services.modapi.page.access import PageAccess, Reader, check_own_page, form
 from services.modapi.page.pages import Pages, login_page
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.messages import MAX_MESSAGE_CHARS, check_enabled, send_message
-from services.relay.protocol.errors import InstanceConflict
+from services.relay.protocol.errors import InstanceConflict, NotCarriedOut, StoreError
 from services.relay.protocol.records import DEAD_LETTER_ID
 from services.relay.service.settings_values import slug_of
 
@@ -119,7 +119,13 @@ class Forms:
         if not text or len(text) > MAX_MESSAGE_CHARS:
             raise HTTPException(422, f"A message has 1 to {MAX_MESSAGE_CHARS} characters.")
         most_waiting = self._context.settings.limits.open_commands
-        sent = await send_message(self._context.store, slug, text, most_waiting)
+        try:
+            sent = await send_message(self._context.store, slug, text, most_waiting)
+        except NotCarriedOut:
+            raise
+        except StoreError as error:  # to load the answer again would send the message again
+            unknown = "Whether the message was sent is not known: look at the last commands of the server."
+            raise HTTPException(503, f"{error}. {unknown}") from error
         return RedirectResponse(f"/instance/{slug}?message={sent.state}", 303)
 
 

@@ -9,7 +9,9 @@ import httpx
 import orjson
 import pytest
 
+from services.modapi.page import forms
 from services.relay.instances.registry import Registry
+from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Outcome
 from services.relay.store.client import Store
@@ -181,6 +183,21 @@ async def test_a_message_is_sent_to_the_game_and_its_end_is_shown(store: Store, 
         assert answer.headers["location"] == f"/instance/{slug}?message=answered"
         assert "Message: done" in (await client.get(answer.headers["location"])).text
         assert (await client.post(f"/instance/{slug}/say", data={**data, "text": " "})).status_code == 422
+
+
+async def test_a_message_that_may_have_been_sent_is_not_to_be_sent_again_unseen(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*_: object) -> None:
+        raise StoreError("Redis: the connection was lost")
+
+    monkeypatch.setattr(forms, "send_message", lost)
+    async with page(store, slug) as client:
+        await log_in(client)
+        data = {"key": await form_key(client, slug), "text": "Restart in five minutes"}
+        answer = await client.post(f"/instance/{slug}/say", data=data)
+    assert answer.status_code == 503 and "look at the last commands of the server" in answer.text
+    assert "Load this page again" not in answer.text  # that would send it again
 
 
 async def test_players_are_shown_by_name_with_position_and_ping(store: Store, slug: str) -> None:
