@@ -73,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = get_command(app).main(argv, prog_name=NAME, standalone_mode=False)
+        print(end="", flush=True)  # at the end of Python a full disk would be a traceback
         return 1 if code == INTERRUPTED else code or 0
     except TyperException as error:  # a wrong command line
         error.message = error.message.replace("Value error, ", "").replace("Input should be", "must be")

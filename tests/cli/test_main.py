@@ -161,12 +161,14 @@ def test_the_help_of_a_group_says_the_whole_of_what_each_command_does(
     )
 
 
-def test_an_output_whose_disk_is_full_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_whose_disk_is_full_is_one_line(tmp_path: Path, unbuffered: str) -> None:
     argv = [sys.executable, "-P", "-m", "services.cli", "check"]
     environ = {
         **os.environ,
         "TAKARO_SERVER_NAME": "My server",
         "TAKARO_IDENTITY_TOKEN": "identity-0123456789",
+        "PYTHONUNBUFFERED": unbuffered,
     }
     with open("/dev/full", "w") as full:
         done = subprocess.run(argv, cwd=tmp_path, env=environ, stdout=full, stderr=subprocess.PIPE, text=True)
