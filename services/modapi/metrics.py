@@ -62,7 +62,7 @@ class ModapiMetrics(MetricTable):
         action=sorted(LISTS),
     )
     streams = gauge(
-        "dayz_relay_api_streams", "Streams of server-sent events of the admin API that are open now."
+        "dayz_relay_api_streams", "Streams of server-sent events of the admin API and the page, open now."
     )
     streams_cut_off = counter(
         "dayz_relay_api_streams_cut_off_total", "Streams that were ended because their reader did not read."

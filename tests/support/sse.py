@@ -86,5 +86,5 @@ class Stream:
 
 
 def _read(text: str) -> Sent:
-    fields = dict(line.split(": ", 1) for line in text.split("\n"))
-    return Sent(fields["id"], fields["event"], json.loads(fields["data"]))
+    fields = dict(line.split(":", 1) for line in text.split("\n"))
+    return Sent(fields.get("id", "").strip(), fields["event"].strip(), json.loads(fields["data"] or "null"))

@@ -1,8 +1,10 @@
 """Server-sent events: changes of servers, and events and commands as they happen."""
 
 import asyncio
+import math
 import secrets
 import time
+import zlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -54,10 +56,12 @@ def wanted(request: Request) -> bool:
 
 
 class Streams:
-    """The open streams of this modapi."""
+    """The open streams of the admin API, which end with the token of their call, or those of the page, which
+    have none.
+    """
 
     def __init__(
-        self, tokens: AdminTokens, metrics: ModapiMetrics, read_within_s: float = READ_WITHIN_S
+        self, tokens: AdminTokens | None, metrics: ModapiMetrics, read_within_s: float = READ_WITHIN_S
     ) -> None:
         self.tokens = tokens
         self.metrics = metrics
@@ -65,33 +69,41 @@ class Streams:
         self.run = secrets.token_hex(4)  # the name of this process in the ids of messages
         self._open = 0
 
+    @property
+    def is_full(self) -> bool:
+        return self._open >= MOST_STREAMS
+
     def check_room(self) -> None:
         """Raises ApiError if there are too many: before anything is read or followed for one more."""
-        if self._open >= MOST_STREAMS:
+        if self.is_full:
             raise ApiError(ErrorCode.TOO_MANY_STREAMS, f"there are {MOST_STREAMS} streams already")
 
     def count(self, change: int) -> None:
         """Counts a stream that begins (1) or ends (-1)."""
         self._open += change
-        self.metrics.streams.set(self._open)
+        self.metrics.streams.inc(change)
 
 
 class StreamResponse(StreamingResponse):
-    """Ends with its token, its reader, or modapi. Cuts off a reader that does not read."""
+    """Ends with its messages, its reader, or modapi. Cuts off a reader that does not read.
 
-    def __init__(self, streams: Streams, request: Request, messages: Messages) -> None:
+    With `gzip` each message is packed as soon as it comes, for 64 KiB of memory.
+    """
+
+    def __init__(self, streams: Streams, request: Request, messages: Messages, *, gzip: bool = False) -> None:
         self._streams = streams
-        self._token = token_of(request)
-        self._arrival = arrival_of(request.scope)
+        self._request = request
+        self._packer = zlib.compressobj(wbits=16 + 13, memLevel=6) if gzip else None
         self._sent = self._chunks(messages)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        if gzip:
+            headers["content-encoding"] = "gzip"
         super().__init__(self._sent, headers=headers, media_type=MEDIA_TYPE)
 
     async def _chunks(self, messages: Messages) -> AsyncGenerator[bytes, None]:
         self._streams.count(1)
         try:
-            yield b":\n\n"  # the answer begins at once
-            sent_s = time.monotonic()
+            sent_s = -math.inf  # the answer begins at once
             async with aclosing(messages):
                 async for some in messages:
                     if not await self._is_admitted():
@@ -101,15 +113,20 @@ class StreamResponse(StreamingResponse):
                         chunk = b":\n\n"
                     if chunk:
                         sent_s = time.monotonic()
-                        yield chunk
+                        yield self._packed(chunk)
         finally:
             self._streams.count(-1)
 
     async def _is_admitted(self) -> bool:
+        tokens = self._streams.tokens
         try:
-            return await self._streams.tokens.role(self._token) is not None
+            return tokens is None or await tokens.role(token_of(self._request)) is not None
         except StoreError:
             return True
+
+    def _packed(self, chunk: bytes) -> bytes:
+        packer = self._packer
+        return packer.compress(chunk) + packer.flush(zlib.Z_SYNC_FLUSH) if packer else chunk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._sent):
@@ -124,7 +141,7 @@ class StreamResponse(StreamingResponse):
                     await send(message)
             except TimeoutError:
                 self._streams.metrics.streams_cut_off.inc()
-                self._arrival.hang_up()
+                arrival_of(self._request.scope).hang_up()
                 await asyncio.sleep(within_s)  # it is cancelled once the connection is gone
 
         await super().stream_response(in_time)

@@ -7,16 +7,16 @@ import contextlib
 import logging
 import math
 import time
-import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import orjson
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from services.modapi.admin.context import AdminContext
+from services.modapi.admin.streams import Messages, StreamResponse, Streams
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.view import FRESH_S
 from services.modapi.page import fleet, server
@@ -40,11 +40,8 @@ DEAD_LETTERS_EVERY = 2
 PLAYERS_EVERY = 3
 """Charts, dead letters and players are read with each such number of looks."""
 
-MOST_STREAMS = 200
-
 _ALIVE = b"event: alive\ndata:\n\n"
 _AWAY = b"event: away\ndata:\n\n"
-_COMMENT = b":\n\n"
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +54,7 @@ class LivePages:
         self._store = context.store
         self._faults = context.metrics.service.faults
         self._day_bars: dict[str, tuple[float, DayBar]] = {}  # by slug, with when it was made
-        self._streams = 0
+        self._streams = Streams(None, context.metrics)
 
     def notes(self) -> Markup:
         """What concerns the relay as a whole: how relay.toml differs from the settings in force, and what may
@@ -119,9 +116,7 @@ class LivePages:
             return (await self.fleet(view))[1]
 
         changes = self._changes(look, reader.until_s)
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            return self._stream(request, _gzipped(changes), {"content-encoding": "gzip"})
-        return self._stream(request, changes, {})
+        return self._stream(request, changes, gzip="gzip" in request.headers.get("accept-encoding", ""))
 
     async def server_changes(self, request: Request, reader: Reader) -> Response:
         """The stream of the changes of the page of one server."""
@@ -132,60 +127,45 @@ class LivePages:
             row = (await self._fleet.rows()).get(slug)
             return await self.server(row, reader.form_key, before, turn) if row else {}
 
-        return self._stream(request, self._changes(look, reader.until_s), {})
+        return self._stream(request, self._changes(look, reader.until_s))
 
-    def _stream(self, request: Request, changes: AsyncIterator[bytes], headers: dict[str, str]) -> Response:
+    def _stream(self, request: Request, changes: Messages, *, gzip: bool = False) -> Response:
         if request.method == "HEAD":
             return Response()
-        if self._streams >= MOST_STREAMS:
+        if self._streams.is_full:
             raise HTTPException(503, "Too many pages are open.")
-        headers["x-accel-buffering"] = "no"
-        return StreamingResponse(changes, media_type="text/event-stream", headers=headers)
+        return StreamResponse(self._streams, request, changes, gzip=gzip)
 
-    async def _changes(
-        self, look: Callable[[int], Awaitable[Fragments]], until_s: float
-    ) -> AsyncIterator[bytes]:
+    async def _changes(self, look: Callable[[int], Awaitable[Fragments]], until_s: float) -> Messages:
         sent: Fragments = {}
         turn, sent_s = 0, -math.inf
-        self._streams += 1
-        try:
-            while not self._fleet.stopping.is_set() and time.time() < until_s:
-                alive = _ALIVE
-                try:
-                    changes = _changed(await look(turn), sent)
-                except StoreError:
-                    changes = _AWAY
-                except Exception as error:  # the next look may go well again, and other pages go on
-                    self._faults.caught(logger, FaultKind.LISTENER, error)
-                    changes, alive = b"", _COMMENT  # keeps the connection, but does not say that all is well
+        while not self._fleet.stopping.is_set() and time.time() < until_s:
+            changes: list[bytes] = []
+            try:
+                changes = _changed(await look(turn), sent)
                 if not changes and time.monotonic() - sent_s > ALIVE_EVERY_S:
-                    changes = alive
-                if changes:
-                    sent_s = time.monotonic()
-                    yield changes
-                turn += 1
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(FRESH_S):
-                        await self._fleet.stopping.wait()
-        finally:
-            self._streams -= 1
+                    changes = [_ALIVE]
+            except StoreError:
+                changes = [_AWAY]
+            except Exception as error:  # the next look may go well again, and other pages go on
+                self._faults.caught(logger, FaultKind.LISTENER, error)
+            if changes:
+                sent_s = time.monotonic()
+            yield changes
+            turn += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FRESH_S):
+                    await self._fleet.stopping.wait()
 
 
-def _changed(found: Mapping[str, Markup], sent: Fragments) -> bytes:
+def _changed(found: Mapping[str, Markup], sent: Fragments) -> list[bytes]:
     """The fragments that differ from those that were sent, as events; `sent` is brought up to date."""
-    changes = b""
+    changes = []
     for id, text in found.items():
         if sent.get(id) != text:
             sent[id] = text
-            changes += b"event: fragment\ndata: %b\n\n" % orjson.dumps({"id": id, "html": str(text)})
+            changes.append(b"event: fragment\ndata: %b\n\n" % orjson.dumps({"id": id, "html": str(text)}))
     return changes
-
-
-async def _gzipped(changes: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The changes, each as soon as it comes. 64 KiB of memory for each stream."""
-    packer = zlib.compressobj(wbits=16 + 13, memLevel=6)
-    async for change in changes:
-        yield packer.compress(change) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
 def before_of(request: Request) -> str:

@@ -257,10 +257,11 @@ async def test_streams_beyond_the_limit_are_refused_and_nothing_is_followed_for_
     await one.hang_up()
 
 
-async def test_a_reader_that_does_not_read_is_cut_off(store: Store) -> None:
+@pytest.mark.parametrize("of_page", [False, True])
+async def test_a_reader_that_does_not_read_is_cut_off(store: Store, of_page: bool) -> None:
     registry = CollectorRegistry()
     metrics = ModapiMetrics(registry)
-    streams = Streams(AdminTokens(store, None, TOKEN), metrics, read_within_s=0.2)
+    streams = Streams(None if of_page else AdminTokens(store, None, TOKEN), metrics, read_within_s=0.2)
 
     async def endless() -> AsyncGenerator[list[bytes], None]:
         while True:

@@ -38,6 +38,7 @@ from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
+from tests.support.sse import Stream
 from tests.support.waiting import until
 
 TOKEN = "admin-token-0123456789"
@@ -58,6 +59,7 @@ async def page(
     others: tuple[str, ...] = (),
     served: tuple[str, ...] | None = None,
     mod_keys: tuple[str, ...] = (f"{KEY}-of-all",),
+    registry: CollectorRegistry | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The page of servers of relay.toml: of `slug` and `others`, or of those that are `served`."""
     served_instances = tuple(
@@ -73,7 +75,7 @@ async def page(
     settings = Settings(instances=served_instances, modapi=modapi)
     directory = Directory(settings, None, {}, store, lambda _: None)
     pages = FastAPI(openapi_url=None)
-    metrics = ModapiMetrics(CollectorRegistry())
+    metrics = ModapiMetrics(registry or CollectorRegistry())
     context = AdminContext(directory, store, settings, metrics)
     add_page(pages, context)
     tasks = [asyncio.create_task(context.fleet.run()), asyncio.create_task(directory.watch(lambda _: None))]
@@ -558,3 +560,16 @@ async def test_an_accepted_event_is_shown_at_once_as_waiting(store: Store, slug:
         event: GameEvent = {"type": "log", "data": {"msg": "it has just come"}}
         await EventStream(store, slug).append(EventBatch([PostedEvent(digest(event), event)]))
         assert "waiting for Takaro" in (await client.get(f"/instance/{slug}")).text
+
+
+async def test_an_open_page_counts_as_a_stream_and_is_told_what_changes(store: Store, slug: str) -> None:
+    registry = CollectorRegistry()
+    async with page(store, slug, registry=registry) as client:
+        assert isinstance(client._transport, httpx.ASGITransport)
+        for path in ("/live", f"/instance/{slug}/live"):
+            stream = Stream(client._transport.app, path, authorization=f"Bearer {TOKEN}")
+            sent = await stream.until(bool)
+            assert (sent[0].name, sent[0].data["id"]) == ("fragment", "notes")
+            assert registry.get_sample_value("dayz_relay_api_streams") == 1
+            await stream.hang_up()
+            assert registry.get_sample_value("dayz_relay_api_streams") == 0
