@@ -71,7 +71,7 @@ def _is_webhook(text: str) -> bool:
 
 
 def _is_base_url(text: str) -> bool:
-    return _is_webhook(text) and "?" not in text
+    return _is_webhook(text) and "?" not in text and "/k/" not in text
 
 
 def _is_plain(text: str) -> bool:

@@ -269,6 +269,12 @@ async def test_two_equal_lines_that_were_both_answered_are_two_lines(door: Door)
     assert len(await door.stored(door.slug)) == 2
 
 
+async def test_the_url_of_a_mod_in_a_browser_says_that_the_relay_is_there(door: Door) -> None:
+    for path in (f"/k/{KEY}", "/"):
+        answer = await door.call("GET", path)
+        assert answer.status_code == 404 and "/health" in answer.json()["error"]
+
+
 async def test_health_has_the_shape_of_the_old_bridge(door: Door) -> None:
     await InstanceState(door.store, door.slug).write_link(LinkInfo("ready", "the-id"))
     await door.call("GET", f"/k/{KEY}/gameserver/x/poll")

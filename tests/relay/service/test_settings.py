@@ -126,6 +126,7 @@ def test_an_instance_uses_its_own_registration_token_or_that_of_the_fleet(tmp_pa
         ("[modapi]\nport = -1\n" + MAIN, "{path}, [modapi], port: must be a port number"),
         ("[modapi]\npublic_url = 'h:1'\n" + MAIN, "{path}, [modapi], public_url: must be the address"),
         ("[modapi]\npublic_url = 'http://h?a'\n" + MAIN, "{path}, [modapi], public_url: must be the address"),
+        ("[modapi]\npublic_url = 'http://h/k/a'\n" + MAIN, "{path}, [modapi], public_url: must be the"),
         ("[modapi]\nport = true\n" + MAIN, "{path}, [modapi], port: must be a port number"),
         ("[modapi]\nhold_polls_s = 8.5\n" + MAIN, "{path}, [modapi], hold_polls_s: must be less than"),
         ("[modapi]\nhold_polls_s = -1\n" + MAIN, "{path}, [modapi], hold_polls_s: must be greater than"),
