@@ -44,7 +44,7 @@ class ActivityEntry(NamedTuple):
     """
 
     kind: str  # "event" or "command"
-    at_ms: int  # on Redis' clock
+    at_ms: int  # on Redis' clock; of a message that modapi sends, on its own
     what: str
     data: Mapping[str, Any]
     state: str

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from services.relay.instances.facts import ServerState, facts_of, server_state
+from services.relay.instances.facts import Facts, ServerState, facts_of, server_state
 from services.relay.protocol.errors import LostLease, StoreError
+from services.relay.protocol.link_states import LinkState
 from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.lifecycle import cancelled
@@ -21,7 +22,7 @@ from services.uplink.context import UplinkContext
 from services.uplink.ownership.claims import Claim, ClaimState, ClaimStep, LeaseView
 from services.uplink.ownership.owned_instance import OwnedInstance
 from services.uplink.reporting.alerts.conditions import Sighting
-from services.uplink.reporting.metrics import BACKLOG_BYTES, BACKLOG_EVENTS, CONTACT, OLDEST, STATE
+from services.uplink.reporting.metrics import CONTACT
 from services.uplink.requests.mod_contact import ContactChange, ModContact
 
 LOOK_ELSEWHERE_EVERY_S = 0.25
@@ -48,6 +49,8 @@ class InstanceOwner:
             lease_times,
         )
         self.contact = ModContact(time.monotonic())
+        self._contact_ms = 0  # the mod's last call, on Redis' clock; 0: never
+        self._facts: Facts | None = None  # as `measure` read them last
         self._context = context
         self._row = context.metrics.instances.row(instance.slug)
         self._row.shown = lambda: self.lease.held
@@ -241,35 +244,33 @@ class InstanceOwner:
             return None
         if self.in_use:
             self.in_use.measure(self._row)
-        facts = await facts_of(self._context.store, self.instance.slug)
+        self._facts = facts = await facts_of(self._context.store, self.instance.slug)
         self._context.metrics.show_waiting(self._row, facts)
         return server_state(facts, has_token=True)
 
     def sighting(self) -> Sighting | None:
         """The input of the alerts, if the instance is ours and its state is known."""
-        if not self.lease.held or self.contact.store_away:
+        facts = self._facts
+        if facts is None or not self.lease.held or self.contact.store_away:
             return None
-        shown = self._row.values
-        events, size_bytes, oldest_s, contact_s = (
-            shown.get(series, {}).get("", 0.0) for series in (BACKLOG_EVENTS, BACKLOG_BYTES, OLDEST, CONTACT)
-        )
         return Sighting(
             self.instance.name,
             self.contact.silent_s,
-            self._ago_s(contact_s) if contact_s else self.contact.silent_s or 0.0,
-            next(iter(shown.get(STATE, ())), ""),
-            int(events),
-            max(events / MAX_QUEUED_EVENTS, size_bytes / MAX_QUEUED_BYTES),
-            self._ago_s(oldest_s) if oldest_s else 0.0,
+            self._ago_s(self._contact_ms) if self._contact_ms else self.contact.silent_s or 0.0,
+            self.in_use.status.state if self.in_use else "",
+            facts.events,
+            max(facts.events / MAX_QUEUED_EVENTS, facts.events_bytes / MAX_QUEUED_BYTES),
+            self._ago_s(facts.oldest_ms) if facts.oldest_ms else 0.0,
         )
 
-    def _ago_s(self, store_s: float) -> float:
-        """The shortest time that can have passed since Redis' clock showed `store_s`."""
-        return self.lease.clock.age(store_s * 1000, boottime_s()).least_s
+    def _ago_s(self, store_ms: int) -> float:
+        """The shortest time that can have passed since Redis' clock showed `store_ms`."""
+        return self.lease.clock.age(store_ms, boottime_s()).least_s
 
     def _apply(self, now_s: float, look: LeaseLook) -> None:
         """Takes in what the look found besides the lease. So lost hints do no harm."""
         change = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
+        self._contact_ms = look.contact_ms
         self._row.set(CONTACT, look.contact_ms / 1000)
         if look.mine and change is ContactChange.SILENT:
             self._logger.warning(
@@ -278,7 +279,7 @@ class InstanceOwner:
                 extra=CHANGE,
             )
         if owned := self.in_use:
-            linked = look.mine and owned.status.is_ready
+            linked = look.mine and owned.status.state is LinkState.READY
             owned.activity.looked(look.now_ms, look.watched if look.mine else "", linked=linked)
             if change is ContactChange.RESTARTED:
                 self._logger.info("the game server has started anew")

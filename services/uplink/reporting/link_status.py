@@ -32,8 +32,8 @@ class LinkStatus:
         self.closed = False
 
     @property
-    def is_ready(self) -> bool:
-        return self._info.state == LinkState.READY
+    def state(self) -> LinkState:
+        return LinkState(self._info.state)
 
     def report(self, text: str, *, good: bool = False, permanent: bool = False) -> None:
         """Logs `text` if it differs from the last one: an outage of an hour is one line.

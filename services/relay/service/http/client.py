@@ -1,7 +1,8 @@
 """HTTP calls that this program makes: messages to webhooks, the log agent's events, the doctor's checks.
 
-httpx and TLS are set up in a thread, at the first call: the import of httpx takes 0.1 to 0.3 s, in which the
-loop would stand still and `dayz-relay --version` would wait. The machine's certificates take tens of ms more.
+httpx is imported in a thread, at the first call: that takes 0.1 to 0.3 s, in which the loop would stand still
+and `dayz-relay --version` would wait. Each call by https takes tens of ms more for the
+certificates of the machine.
 """
 
 import asyncio
