@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
@@ -24,7 +25,7 @@ WATCHED_MS = 10_000  # time after which the key of a watcher that has ended expi
 WATCH_AGAIN_S = 3.0  # time between two renewals of that key
 
 SEEN_NUMBERS = 5_000
-"""Number of entries of each owner by which a watcher recognises what it has received already."""
+"""Number of entries by which a watcher recognises what it has received already."""
 
 DELIVERED, EXPIRED, REFUSED = "delivered", "expired", "refused"
 """The end of an event: Takaro has it; it was too old to be sent; Takaro refused it or one beside it."""
@@ -68,7 +69,7 @@ async def watch(
     What the owner remembers comes within about a second, perhaps after newer entries. While Redis is away
     nothing comes. Never ends by itself.
     """
-    seen: dict[str, dict[int, None]] = {}  # run of an owner -> the numbers of its entries
+    seen: dict[tuple[str, int], None] = {}  # run of an owner, and number of an entry; the newest last
     watching: asyncio.Task[None] | None = None
     try:
         async for _, body in resubscribing(lambda: store.messages(WATCH + slug)):
@@ -91,21 +92,20 @@ async def _keep_watched(store: Store, slug: str, watched_ms: int, again_s: float
                 await store.send("SET", key, name, "PX", watched_ms)
 
 
-def _new(body: bytes, seen: dict[str, dict[int, None]]) -> list[ActivityEntry]:
+def _new(body: bytes, seen: dict[tuple[str, int], None]) -> list[ActivityEntry]:
     """The entries of a message that are new here: the owner repeats older ones for each new watcher."""
     if not body:
         return []
     try:
         run, numbered = orjson.loads(body)
-        known = seen.setdefault(run, {})
-        new = [
-            (number, ActivityEntry(*fields)._replace(id=f"{run}-{number}"))
+        new = {
+            (run, number): ActivityEntry(*fields)._replace(id=f"{run}-{number}")
             for number, *fields in numbered
-            if number not in known
-        ]
+            if (run, number) not in seen
+        }
     except (ValueError, TypeError):  # an uplink of another version wrote it
         return []
-    known.update(dict.fromkeys(number for number, _ in new))
-    for number in list(known)[: max(0, len(known) - SEEN_NUMBERS)]:
-        del known[number]
-    return [entry for _, entry in new]
+    seen.update(dict.fromkeys(new))
+    for one in list(islice(seen, max(0, len(seen) - SEEN_NUMBERS))):
+        del seen[one]
+    return list(new.values())

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from itertools import pairwise
 from operator import not_
 
-from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
+from services.relay.instances.activity import REMEMBERED, SEEN_NUMBERS, ActivityEntry, publish, watch
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
@@ -169,6 +169,23 @@ async def test_remembered_activity_is_bounded_and_has_no_reads(store: Store, slu
         commanded(0),
         *(chatted(number) for number in range(REMEMBERED + 1, 2 * REMEMBERED + 1)),
     ]
+
+
+async def test_what_a_watcher_remembers_does_not_grow_with_every_owner(store: Store, slug: str) -> None:
+    """What it has forgotten it takes for new: it has seen SEEN_NUMBERS others since, and no owner repeats so
+    many."""
+    entry = ActivityEntry("event", NOW_MS, "chat-message", {"msg": text(1)}, "delivered", 7)
+    watcher = Watcher(store, slug)
+    await watcher.listens.wait()
+    publish(store, slug, "first", [(1, entry)])
+    for owner in range(5):
+        numbered = enumerate([entry] * (SEEN_NUMBERS // 5))
+        publish(store, slug, f"owner{owner}", numbered)
+        publish(store, slug, "last", [(1, entry)])
+    publish(store, slug, "first", [(1, entry)])
+    await watcher.until(SEEN_NUMBERS + 3)
+    await watcher.stop()
+    assert len(watcher.told) == SEEN_NUMBERS + 3
 
 
 async def test_an_unreadable_entry_is_left_out(store: Store, slug: str) -> None:
