@@ -89,8 +89,13 @@ class Roster:
         return changes
 
     def give_back(self, changes: Iterable[str]) -> None:
-        """Takes back changes that were not stored. The next `take_changes` has their newest form."""
+        """Takes back changes that were not stored. The next `take_changes` has their newest form.
+
+        If nothing can be stored for long, forgotten players stay in Redis.
+        """
         self._changed.update(changes)
+        if len(self._changed) > 2 * self._limit:
+            self._changed.intersection_update(self._people)
 
     def restore(self, records: Mapping[bytes, bytes] | Mapping[str, bytes]) -> None:
         """Learns the stored records. A player who is known already keeps the gameId. Records that are not

@@ -200,6 +200,14 @@ def test_the_player_not_seen_for_longest_is_forgotten_and_deleted() -> None:
     assert roster.complete({"gameId": "", "platformId": "dayz:a"}) is not None
 
 
+def test_changes_that_cannot_be_stored_are_bounded() -> None:
+    roster = Roster(limit=2)
+    for number in range(100):
+        roster.complete({"gameId": str(number), "name": "x"})
+        roster.give_back(roster.take_changes())
+    assert {"98", "99"} <= set(changes := saved(roster)) and len(changes) <= 4
+
+
 def test_a_stored_player_is_known_after_a_restart_and_is_no_change() -> None:
     stored = saved(seen(ANN))
     roster = Roster()
