@@ -8,12 +8,14 @@ from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import BEATS, UPLINKS
 from services.relay.service.clocks import until_beat_s
 from services.relay.service.logs import CHANGE
-from services.relay.store.client import Store, pairs
+from services.relay.store.client import Script, Store, pairs
 from services.uplink.ownership.members import ALIVE_FOR_S, BEAT_EVERY_S, Members
 from services.uplink.reporting.metrics import UplinkMetrics
 
 SIGN_OFF_WITHIN_S = 0.5
 LOOK_FOR_OTHERS_EVERY_S = 0.25
+
+_BEAT = Script("beat")
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +47,9 @@ class Heartbeat:
         """Counts one beat and looks at the others. Does nothing while Redis is away."""
         try:
             _, counts, beats = await asyncio.gather(
-                self._store.send("HINCRBY", UPLINKS, self.members.own, 1),
+                self._store.run(_BEAT, (UPLINKS,), self.members.own),
                 self._store.send("HGETALL", UPLINKS),
-                self._store.send("INCR", BEATS),
+                self._store.run(_BEAT, (BEATS,)),
             )
         except StoreError:
             return

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.errors import NotCarriedOut, StoreError
@@ -16,6 +17,8 @@ from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import Delivered, EventBatch, PostedEvent
+from services.uplink.ownership.heartbeat import Heartbeat
+from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.redis_server import RedisServer, binaries
 
 FULL = "4mb"
@@ -106,6 +109,17 @@ async def test_a_full_memory_refuses_events_and_drains_by_itself(small_store: St
     appended = await EventStream(small_store, slug).append(batch("again"))
     assert not appended.full
     await lease.release()
+
+
+async def test_an_uplink_that_starts_while_the_memory_is_full_sees_the_others_and_they_see_it(
+    small_store: Store, slug: str
+) -> None:
+    first, second = (Heartbeat(small_store, UplinkMetrics(CollectorRegistry()), name) for name in "ab")
+    await first.beat()
+    await fill(EventStream(small_store, slug, within_s=0.2), small_store)
+    await second.beat()
+    await first.beat()
+    assert first.members.alive == second.members.alive == {"a", "b"}
 
 
 async def test_a_command_is_not_half_queued_while_the_memory_is_full(small_store: Store, slug: str) -> None:
