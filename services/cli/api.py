@@ -147,8 +147,8 @@ class RelayApi:
             )
         return RelayAway(f"{url} answers {status}, and not as a relay: is it the admin port of modapi?")
 
-    def is_lost(self, error: BaseException) -> None:
-        """Say once that a stream has ended, of however many."""
+    def report_lost(self, error: BaseException) -> None:
+        """Print that a stream was lost, once for all of them until one is back."""
         if not self._is_lost:
             complain(f"{self.away(error)}; trying again")
         self._is_lost = True

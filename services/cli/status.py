@@ -68,7 +68,7 @@ def _noted(fleet: Server) -> list[Text]:
 
 
 async def _one(relay: RelayApi, slug: str) -> Told:
-    # In this order: whose wrong key it is that somebody calls with shows only beside all other servers.
+    # In this order: only the look at all servers finds out whose wrong key somebody calls with.
     fleet: Server = await relay.get("/fleet")
     server: Server = await relay.get(relay.path(slug))
     parts: list[Part] = [*_noted(fleet), ""] if fleet["problems"] else []

@@ -44,7 +44,7 @@ async def follow(relay: RelayApi, path: str, again_s: float = AGAIN_S) -> AsyncI
         except (httpx.TransportError, OSError, RelayAway) as error:
             if not has_answered:
                 raise relay.away(error) from None
-            relay.is_lost(error)
+            relay.report_lost(error)
         await asyncio.sleep(again_s)
 
 

@@ -1,7 +1,7 @@
 """The door of the admin API: tokens, and bodies of a bearable size. Everything else stays outside.
 
-In front of FastAPI, which reads a body before it asks who sends it. And the door of the whole admin port, for
-those who still wait.
+It is in front of FastAPI, which reads a body before it asks who sends it. `StillThere` is in front of the
+whole admin port: it refuses requests whose senders have gone.
 """
 
 from collections.abc import Callable
@@ -93,7 +93,7 @@ class AdminAuthentication:
 
 
 def token_of(request: Request) -> str:
-    """The token by which this call was let in. Repeats of a call are recognised by it, and Redis lacks it."""
+    """The token of this call. A repeated call is recognised by it, too."""
     token: str = request.state.token
     return token
 

@@ -68,7 +68,7 @@ async def stream_changes(
     that from the beginning.
     """
     context.streams.check_room()
-    stream = _FleetStream(context.fleet, context.streams.run, set(kinds.split(",")))
+    stream = _FleetStream(context.fleet, context.streams.process, set(kinds.split(",")))
     if not stream.use_activity():
         raise ApiError(
             ErrorCode.TOO_MANY_STREAMS,

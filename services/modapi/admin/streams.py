@@ -66,7 +66,7 @@ class Streams:
         self.tokens = tokens
         self.metrics = metrics
         self.read_within_s = read_within_s
-        self.run = secrets.token_hex(4)  # the name of this process in the ids of messages
+        self.process = secrets.token_hex(4)  # the name of this process in the ids of messages
         self._open = 0
 
     @property

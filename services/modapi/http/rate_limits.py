@@ -109,8 +109,8 @@ class WrongKeys:
         bucket = self._sources.get(source)
         return bucket is None or bucket.level(now_s) >= 1
 
-    def tried(self, source: str, now_s: float) -> bool:
-        """Counts one more key that the source has tried. True: it was still allowed."""
+    def count(self, source: str, now_s: float) -> bool:
+        """Counts one more key that the source has tried. True: it is within the limit."""
         bucket = self._sources.get(source)
         if bucket is None:
             bucket = self._sources[source] = TokenBucket(self._per_minute / 60, self._per_minute, now_s)

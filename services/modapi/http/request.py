@@ -165,7 +165,7 @@ class Callers:
 
     def refusal_of(self, key: str, address: str) -> Exception:
         """The error for a key that opens no instance. The attempt is counted; good keys are never limited."""
-        if not self._wrong_keys.tried(source_of(address), time.monotonic()):
+        if not self._wrong_keys.count(source_of(address), time.monotonic()):
             return TooManyKeys("wrong_keys_per_minute")
         if not key:
             return NoKey()

@@ -116,7 +116,7 @@ class PageAccess:
                 return await handler(request, reader)
             if self.is_open:
                 raise HTTPException(403, NO_TOKEN)
-            if "authorization" in request.headers and self.tries_too_often(request):
+            if "authorization" in request.headers and self.count_wrong_token(request):
                 raise HTTPException(429, "Too many wrong tokens from this address.")
             wants_page = request.method == "GET" and not request.url.path.endswith("/live")
             if wants_page and "authorization" not in request.headers:
@@ -126,7 +126,8 @@ class PageAccess:
         return admitted
 
     async def form(self, request: Request, reader: Reader) -> dict[str, str]:
-        """The fields of a form. Raises HTTPException if it is not from our own page.
+        """The fields of a form, which may call the admin API from now on. Raises HTTPException if it is not
+        from our own page.
 
         No browser adds a Bearer by itself, so its forms need no key.
         """
@@ -148,10 +149,10 @@ class PageAccess:
         request.session.update(until_s=until_s, form_key=secrets.token_hex(16))
         return True
 
-    def tries_too_often(self, request: Request) -> bool:
-        """Counts one more wrong token of this address. The right one is never put off."""
+    def count_wrong_token(self, request: Request) -> bool:
+        """Counts one more wrong token of this address. True: they are too many; the right one still opens."""
         address = request.client.host if request.client else "?"
-        return not self._wrong.tried(source_of(address), time.monotonic())
+        return not self._wrong.count(source_of(address), time.monotonic())
 
     async def _reader(self, request: Request) -> Reader | None:
         headers = request.headers

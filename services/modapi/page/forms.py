@@ -106,7 +106,7 @@ class Forms:
         check_own_page(request.headers)
         if self._access.log_in(request, form.get("token", "").strip()):
             return RedirectResponse(next, 303)
-        if self._access.tries_too_often(request):
+        if self._access.count_wrong_token(request):
             return login_page("Too many wrong tokens from this address. Wait a minute.", next, 429)
         return login_page("That is not the admin token.", next, 401)
 

@@ -47,17 +47,17 @@ def test_a_body_that_must_be_repaired_uses_more_of_the_rate_than_a_plain_one() -
 
 def test_wrong_keys_are_counted_by_source_and_expire_with_time() -> None:
     tried = WrongKeys(per_minute=3)
-    assert [tried.tried("a", 0.0) for _ in range(5)] == [True, True, True, False, False]
-    assert tried.tried("b", 0.0)
-    assert tried.tried("a", 21.0) and not tried.tried("a", 21.0)
+    assert [tried.count("a", 0.0) for _ in range(5)] == [True, True, True, False, False]
+    assert tried.count("b", 0.0)
+    assert tried.count("a", 21.0) and not tried.count("a", 21.0)
 
 
 def test_a_million_sources_take_no_more_memory_than_the_limit() -> None:
     tried = WrongKeys(per_minute=1)
     for number in range(rate_limits.MAX_SOURCES + 5_000):
-        tried.tried(str(number), 0.0)
+        tried.count(str(number), 0.0)
     assert len(tried) == rate_limits.MAX_SOURCES
-    assert not tried.tried(str(rate_limits.MAX_SOURCES + 4_999), 0.0)  # the newest are remembered
+    assert not tried.count(str(rate_limits.MAX_SOURCES + 4_999), 0.0)  # the newest are remembered
 
 
 def test_received_bytes_count_until_they_are_taken_off() -> None:

@@ -37,7 +37,7 @@ class Certificate:
         self.context.options |= (
             ssl.OP_NO_RENEGOTIATION
         )  # otherwise one connection could ask for handshakes without end
-        self._signature = self._sign()
+        self._signature = self._stamps()
         if wrong := self._take():
             raise ConfigError(f"modapi.tls_cert, modapi.tls_key: {wrong}")
 
@@ -45,11 +45,11 @@ class Certificate:
         """Reads the files again when they change. Never returns."""
         while True:
             await asyncio.sleep(self._look_every_s)
-            found = self._sign()
+            found = self._stamps()
             if found == self._signature:
                 continue
             wrong = self._take()
-            if wrong and self._sign() != found:
+            if wrong and self._stamps() != found:
                 continue  # still being written
             self._signature = found
             if wrong:
@@ -73,7 +73,7 @@ class Certificate:
             return f"{self._key} is locked with a password: store it without one"
         return ""
 
-    def _sign(self) -> list[tuple[int, int, int] | None]:
+    def _stamps(self) -> list[tuple[int, int, int] | None]:
         return [signature(file) for file in (self._cert, self._key)]
 
 
