@@ -14,6 +14,7 @@ from services.cli.stream import Message, follow
 from services.cli.tables import Rows, label, show
 from services.cli.terminal import clock, complain, print_json, safe
 from services.cli.watching import until_nobody_watches
+from services.relay.protocol.ends import STATE_WORDS
 from services.relay.protocol.errors import ConfigError
 from services.relay.protocol.vocabulary import EventType
 
@@ -29,8 +30,6 @@ MOST_KNOWN = 5_000
 
 SHOWN_ABOVE = "shown above as waiting"
 """The detail in the second line of an event."""
-
-_STATES = {"waiting": "waiting for Takaro", "dead": "put aside"}
 
 TO_TAKARO, TO_GAME = "\N{RIGHTWARDS ARROW}", "\N{LEFTWARDS ARROW}"
 
@@ -148,11 +147,10 @@ def what(entry: Entry) -> str:
 def line(entry: Entry, widest: int = 0) -> Rows:
     """One event or command, whatever players wrote. A terminal wraps only its words."""
     is_event, state = "type" in entry, entry["state"]
-    ended = _STATES.get(state, state.replace("_", " "))
+    ended, _, why = str(STATE_WORDS.get(state, state)).partition(": ")
     if entry["took_ms"]:
         ended += f" after {entry['took_ms']} ms"
-    if entry["detail"]:
-        ended += f": {entry['detail']}"
+    ended = ": ".join(filter(None, (ended, why, entry["detail"])))
     good = state in ("delivered", "answered")
     colour = "dim" if good else "yellow" if is_event else "red"
     cells = (

@@ -150,7 +150,9 @@ def test_tail_says_in_words_that_an_event_waits_or_was_shown_above() -> None:
     second = log("a", "delivered", 1, took_ms=1200, detail=SHOWN_ABOVE)
     assert f"(delivered after 1200 ms: {SHOWN_ABOVE})" in said_of(second)
     letter = entry("dance", {"msg": "no such type"}, state="dead", took_ms=0, detail="unknown-type")
-    assert "(put aside: unknown-type)" in said_of(letter)
+    assert "(dead letter: unknown-type)" in said_of(letter)
+    kick = entry("kickPlayer", {"gameId": "1"}, state="no_result", took_ms=9000)
+    assert "(delivered, no result after 9000 ms: it may have run)" in said_of(kick)
 
 
 def test_messages_are_read_whatever_players_write() -> None:

@@ -163,7 +163,7 @@ async def test_a_dead_letter_is_listed_shown_taken_in_again_and_dropped(single: 
     assert "unknown-type" in newer and "\x1b" not in said and head.startswith("ID")
     good, bad = older.split()[0], newer.split()[0]
     assert '"no-such-event"' in await ran(single, "dlq", "show", "solo", bad)
-    assert "on its way to Takaro" in await ran(single, "dlq", "retry", "solo", good)
+    assert "on the way to Takaro" in await ran(single, "dlq", "retry", "solo", good)
     await side.until(lambda: any("mended" in text for text in side.messages()))
     await ran(single, "dlq", "drop", "solo", "--all", "--yes")
     assert "no dead letters" in await ran(single, "dlq", "list", "solo")

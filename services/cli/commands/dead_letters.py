@@ -7,6 +7,7 @@ import typer
 from services.cli.at_relay import Told, at_relay
 from services.cli.options import CommandGroup, MaybeSlug, Slug, Yes, argument, examples
 from services.cli.terminal import date, is_meant, program, safe
+from services.relay.protocol.ends import RETRY_WORDS, RetryOutcome
 from services.relay.protocol.errors import ConfigError
 from services.relay.protocol.records import DEAD_LETTER_ID
 
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
 
 MOST_LISTED = 1_000
 DETAIL_COLUMNS = 70
-
-TAKEN, NOT_POSSIBLE = "taken", "not_possible"
-OUTCOMES = {
-    TAKEN: "on the way to Takaro",
-    "dead_again": "could not be repaired this time either",
-    "full": "too many events wait for Takaro: try again later",
-}
-"""What became of those that were tried, in words."""
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -111,11 +104,11 @@ async def retry_dead_letters(
     _must_be_named(letter_id, every)
     came = await relay.post(_path(relay, slug, "retry" if every else f"{letter_id}/retry"))
     tried = dict(came["counts"]) if every else {came["outcome"]: 1}
-    left = tried.pop(NOT_POSSIBLE, 0) if every else 0
-    code = int(any(outcome != TAKEN for outcome in tried))
+    left = tried.pop(RetryOutcome.NOT_POSSIBLE, 0) if every else 0
+    code = int(any(outcome != RetryOutcome.TAKEN for outcome in tried))
     if not every:
         return Told(came, f"{letter_id}: {came['text']}", code=code)
-    parts = [f"{count:,} {OUTCOMES.get(outcome, outcome)}" for outcome, count in tried.items()]
+    parts = [f"{count:,} {RETRY_WORDS.get(outcome, outcome)}" for outcome, count in tried.items()]
     if not tried:
         parts.append(f"{slug} has no dead letter that can be retried.")
     if left:

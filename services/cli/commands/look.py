@@ -19,6 +19,7 @@ from services.cli.options import (
     known_slugs,
 )
 from services.cli.terminal import ago, safe
+from services.relay.protocol.ends import STATE_WORDS, CommandEnd
 from services.relay.protocol.vocabulary import Action, EventType
 
 if TYPE_CHECKING:
@@ -199,17 +200,15 @@ async def say(
 
 
 async def _why(relay: "RelayApi", slug: str, ended: dict[str, Any]) -> str:
-    from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED
-
-    if ended["state"] == "refused":
+    state: str = ended["state"]
+    words = STATE_WORDS.get(state, state)
+    if state == CommandEnd.REFUSED:
         return f"{slug} refused it: {safe(ended['detail'])}"
-    if ended["state"] == "queue_full":
-        return f"{NOT_DELIVERED}: too many commands wait for {slug}"
-    if ended["state"] == "not_delivered":
+    if state == CommandEnd.NOT_DELIVERED:
         silent_s = (await relay.get(relay.path(slug)))["mod"]["silent_s"]
         heard = "has never called" if silent_s is None else f"was last heard of {ago(silent_s)} ago"
-        return f"{NOT_DELIVERED}: the mod of {slug} {heard}"
-    return MAY_HAVE_RUN
+        return f"{words}: the mod of {slug} {heard}"
+    return words
 
 
 app.add_typer(dead_letters.app, name="dlq", rich_help_panel=PANEL)

@@ -6,7 +6,6 @@ A dead letter that is tried again is repaired and mapped as a new event, and app
 import time
 from collections import Counter
 from collections.abc import Iterable
-from enum import StrEnum, unique
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -20,6 +19,7 @@ from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.state import InstanceState
+from services.relay.protocol.ends import RETRY_WORDS, RetryOutcome
 from services.relay.protocol.records import DEAD_LETTER_ID
 from services.relay.store.event_stream import MAX_DEAD_EVENTS, EventStream
 
@@ -50,29 +50,11 @@ class DeadLetterList(BaseModel):
     next_cursor: str | None = Field(description="`before` of the next page; null: there is none")
 
 
-@unique
-class RetryOutcome(StrEnum):
-    """What came of a second try."""
-
-    TAKEN = "taken"  # it is no dead letter any more
-    DEAD_AGAIN = "dead_again"  # it became a new dead letter
-    NOT_POSSIBLE = "not_possible"  # it stays: Takaro refused it, or not all of it was kept
-    FULL = "full"  # it stays
-
-
-_OUTCOMES = {
-    RetryOutcome.TAKEN: "it is on its way to Takaro",
-    RetryOutcome.DEAD_AGAIN: "it could not be repaired this time either",
-    RetryOutcome.NOT_POSSIBLE: "it cannot be retried",
-    RetryOutcome.FULL: "too many events wait for Takaro, try again later",
-}
-
-
 class RetriedDeadLetter(BaseModel):
     """What came of the second try of a dead letter."""
 
     outcome: RetryOutcome
-    text: str = Field(description="the same in words", examples=[_OUTCOMES[RetryOutcome.TAKEN]])
+    text: str = Field(description="the same in words", examples=[RETRY_WORDS[RetryOutcome.TAKEN]])
 
 
 class RetriedDeadLetters(BaseModel):
@@ -130,7 +112,7 @@ async def retry_dead_letter(slug: str, id: DeadLetterId, row: Row, context: Cont
     (outcome,) = await retry(context, slug, [id])
     if outcome is None:
         raise _not_found(id)
-    return RetriedDeadLetter(outcome=outcome, text=_OUTCOMES[outcome])
+    return RetriedDeadLetter(outcome=outcome, text=RETRY_WORDS[outcome])
 
 
 @router.get("/{id}")

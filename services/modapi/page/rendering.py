@@ -14,6 +14,7 @@ from starlette.responses import Response
 from services.modapi.admin.models import utc
 from services.modapi.page import chart, words
 from services.modapi.page.access import Reader
+from services.relay.protocol.ends import STATE_WORDS
 from services.relay.protocol.link_states import link_word
 from services.relay.service.durations import span
 
@@ -87,7 +88,7 @@ ENVIRONMENT.globals |= {"asset_url": asset_url, "live": "", "logged_in": False, 
 ENVIRONMENT.globals |= {"link_heights": chart.LINK_HEIGHTS, "causes": words.CAUSES}
 ENVIRONMENT.filters |= {
     "readable": lambda raw: raw.decode("utf-8", "backslashreplace"),
-    "state_words": lambda state: words.STATES.get(state, state),
+    "state_words": lambda state: STATE_WORDS.get(state, state),
     "whole": lambda number: f"{number:.0f}" if isinstance(number, int | float) else "?",
 }
 ENVIRONMENT.filters |= {

@@ -8,26 +8,19 @@ from markupsafe import Markup
 
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.page.rendering import Fragments, render
-from services.modapi.page.words import STATES
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.entries import Origin
 from services.relay.instances.history import Minute
 from services.relay.instances.mod_config import mod_config, mod_url
+from services.relay.protocol.ends import RETRY_WORDS, STATE_WORDS
 from services.relay.service.http.addresses import is_every_address
 from services.relay.service.settings import ModApi
 
 SHOWN = 50
 DEAD_LETTERS = 20
 
-_OUTCOMES = {
-    "taken": "on the way to Takaro",
-    "dead_again": "became a dead letter again",
-    "not_possible": "cannot be retried",
-    "full": "kept: too many events wait for Takaro, try again later",
-    "dropped": "dropped",
-    "gone": "gone already",
-}
+_OUTCOMES = {**RETRY_WORDS, "dropped": "dropped", "gone": "gone already"}
 """The outcomes of a form, as they stand in the page's address and as people read them behind a number."""
 
 ADDED = "The server is added. Put this config into its mod, and restart the DayZ server."
@@ -56,7 +49,7 @@ def notice(query: Mapping[str, str]) -> str:
     for name, text in _DONE.items():
         if _SLUG.fullmatch(query.get(name, "")):
             return f"{query[name]} {text}"
-    return f"Message: {STATES[query['message']]}" if query.get("message") in STATES else ""
+    return f"Message: {STATE_WORDS[query['message']]}" if query.get("message") in STATE_WORDS else ""
 
 
 def activity(entries: Sequence[ActivityEntry]) -> Fragments:

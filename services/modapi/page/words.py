@@ -13,22 +13,6 @@ CAUSES = {
 }
 """Why servers are not up."""
 
-STATES = {
-    "delivered": "delivered",
-    "waiting": "waiting for Takaro",
-    "dead": "dead letter",
-    "expired": "expired: too old to be sent",
-    "refused": "refused",
-    "answered": "done",
-    "not_delivered": "not delivered",
-    "no_result": "delivered, no result: it may have run",
-    "queue_full": "not delivered: too many commands wait",
-    "never_seen": "not delivered: the mod has never called",
-    "store_away": "unknown: Redis was away",
-    "store_refused": "not delivered: Redis refused it",
-}
-"""How an event or a command ended, or that it waits."""
-
 
 def polls(hold_ms: int) -> str:
     """How long a poll of the mod may be held: meanwhile a command reaches the mod at once."""

@@ -9,9 +9,10 @@ import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import takewhile
 
-from services.relay.instances.activity import DEAD, REMEMBERED, WAITING, ActivityEntry
+from services.relay.instances.activity import REMEMBERED, ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
 from services.relay.instances.facts import Facts, facts_of
+from services.relay.protocol.ends import EventState
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.link_states import LinkState
 from services.relay.store.client import Store
@@ -46,7 +47,7 @@ def undelivered(accepted: Iterable[ActivityEntry], ended: Iterable[ActivityEntry
     return [
         entry
         for entry in accepted
-        if entry.state != WAITING
+        if entry.state != EventState.WAITING
         or not any(
             (end.what, end.data) == (entry.what, entry.data) and end.at_ms >= entry.at_ms for end in ends
         )
@@ -139,9 +140,9 @@ def waiting(
                 entry.accepted_ms,
                 event["type"],
                 event["data"],
-                WAITING,
+                EventState.WAITING,
                 0,
-                id=f"{WAITING}-{entry.id}-{number}",
+                id=f"{EventState.WAITING}-{entry.id}-{number}",
             )
             for number, event in reversed(list(enumerate(entry.events)))
             if number >= skip and needed >> number & 1
@@ -157,10 +158,10 @@ def _shown(dead_letters: Iterable[DeadLetter]) -> list[ActivityEntry]:
             dead_letter.at_ms,
             _type(dead_letter.raw),
             {"msg": dead_letter.detail},
-            DEAD,
+            EventState.DEAD,
             0,
             dead_letter.reason,
-            f"{DEAD}-{dead_letter.id}",
+            f"{EventState.DEAD}-{dead_letter.id}",
         )
         for dead_letter in dead_letters
         if dead_letter.reason != REFUSED_BY_TAKARO

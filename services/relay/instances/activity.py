@@ -27,21 +27,14 @@ WATCH_AGAIN_S = 3.0  # time between two renewals of that key
 SEEN_NUMBERS = 5_000
 """Number of entries by which a watcher recognises what it has received already."""
 
-DELIVERED, EXPIRED, REFUSED = "delivered", "expired", "refused"
-"""The end of an event: Takaro has it; it was too old to be sent; Takaro refused it or one beside it."""
-
-WAITING, DEAD = "waiting", "dead"
-"""The state of an event that Takaro does not get now (accepted.py): not sent yet; a dead letter."""
-
 
 class ActivityEntry(NamedTuple):
     """One event or command, and how it ended. Players wrote the text in it: it may be hostile.
 
-    Of an event, `what` is the type, `data` the data, `state` one of the words above, `took_ms` the time from
-    acceptance to receipt. Of a command, `what` is the action, `data` the arguments, `state` "answered",
-    "refused" (by the mod), or why there was no answer (uplink's failures.Cause), `took_ms` the time until
-    then. `detail` is the text of a refusal. `id` says where it comes from, and its place there (cursor.py);
-    an entry has one once it was read from Redis.
+    Of an event, `what` is the type, `data` the data, `state` an EventState, `took_ms` the time from
+    acceptance to receipt. Of a command, `what` is the action, `data` the arguments, `state` a CommandEnd,
+    `took_ms` the time until then. `detail` is the text of a refusal. `id` says where it comes from, and its
+    place there (cursor.py); an entry has one once it was read from Redis.
     """
 
     kind: str  # "event" or "command"

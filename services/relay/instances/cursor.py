@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from services.relay.instances.activity import DEAD, WAITING, ActivityEntry
+from services.relay.instances.activity import ActivityEntry
+from services.relay.protocol.ends import EventState
 
 KEPT_RUNS = 8
 """Number of runs in a cursor. An owner has one run, and so has each message that the relay sends itself."""
 
 _ID = re.compile(r"([a-z0-9]{1,16})((?:-\d{1,16}){1,3})", re.ASCII)
-_STREAMS = (WAITING, DEAD)
+_STREAMS = (EventState.WAITING, EventState.DEAD)
 
 
 class Cursor:

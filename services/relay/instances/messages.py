@@ -11,6 +11,7 @@ import time
 from services.relay.instances.activity import ActivityEntry, publish
 from services.relay.instances.entries import ServedEntry
 from services.relay.protocol.command_states import CommandState, new_operation_id
+from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.errors import InstanceConflict, StoreError
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S, Action
@@ -22,7 +23,7 @@ MAX_MESSAGE_CHARS = 500
 LOOK_EVERY_S = 0.1
 READ_RESULTS = 200
 
-_ENDS = {None: "queue_full", CommandState.EXPIRED: "not_delivered"}
+_ENDS = {None: CommandEnd.QUEUE_FULL, CommandState.EXPIRED: CommandEnd.NOT_DELIVERED}
 
 
 def check_enabled(entry: ServedEntry) -> None:
@@ -34,8 +35,8 @@ def check_enabled(entry: ServedEntry) -> None:
 async def send_message(store: Store, slug: str, text: str, most_waiting: int) -> ActivityEntry:
     """Queues the message for the mod and waits for its end, up to ANSWER_WITHIN_S.
 
-    The entry is shown to whoever watches the server. Its `state` is "answered", "refused" (by the mod, with
-    its text in `detail`), "not_delivered", "no_result" or "queue_full" (`most_waiting` commands wait).
+    The entry is shown to whoever watches the server. If the mod refused, its text is in `detail`. The end is
+    QUEUE_FULL if `most_waiting` commands wait.
 
     Raises StoreError if the message may not be queued; if it is a NotCarriedOut, it certainly is not.
     """
@@ -43,9 +44,9 @@ async def send_message(store: Store, slug: str, text: str, most_waiting: int) ->
     begun_s = time.monotonic()
     end = await _end(CommandStream(store, slug, most_waiting), command, begun_s)
     if isinstance(end, Outcome):
-        word, detail = ("refused" if end.error else "answered"), end.error
+        word, detail = end.end, end.error
     else:
-        word, detail = _ENDS.get(end, "no_result"), ""
+        word, detail = _ENDS.get(end, CommandEnd.NO_RESULT), ""
     took_ms = round((time.monotonic() - begun_s) * 1000)
     entry = ActivityEntry(
         "command", int(time.time() * 1000), command.action, command.args, word, took_ms, detail

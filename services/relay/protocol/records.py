@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.vocabulary import Action
 
 
@@ -70,3 +71,7 @@ class Outcome:
 
     value: Any = None
     error: str = ""
+
+    @property
+    def end(self) -> CommandEnd:
+        return CommandEnd.REFUSED if self.error else CommandEnd.ANSWERED

@@ -8,22 +8,15 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import NamedTuple
 
-from services.relay.instances.activity import (
-    DELIVERED,
-    EXPIRED,
-    REFUSED,
-    REMEMBERED,
-    ActivityEntry,
-    publish,
-)
+from services.relay.instances.activity import REMEMBERED, ActivityEntry, publish
 from services.relay.instances.facts import note_failed
 from services.relay.instances.history import KEPT_MINUTES, LinkedTime, Minute
+from services.relay.protocol.ends import CommandEnd, EventState
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import ACTION_KINDS, ActionKind
 from services.relay.store.client import Store
 from services.uplink.events.receipts import EndedEvents
-from services.uplink.takaro.failures import CommandFailure
 from services.uplink.takaro.frames import kept_json
 
 MINUTES_EXPIRE_S = 2 * 3600
@@ -83,17 +76,14 @@ class ActivityLog:
         are too many."""
         write = ACTION_KINDS[command.action] is ActionKind.WRITE
         now_ms = int(time.monotonic() * 1000 + self._ahead_ms)
-        end = "refused" if result.error else "answered"
-        if isinstance(result, CommandFailure):
-            end = result.cause.value
         entry = ActivityEntry(
-            "command", now_ms, command.action, command.args, end, round(took_s * 1000), result.error
+            "command", now_ms, command.action, command.args, result.end, round(took_s * 1000), result.error
         )
         self._number += 1
         if write:
             self._minute.commands += 1
             self._writes.append((self._number, entry))
-        if write and end != "answered":
+        if write and result.end is not CommandEnd.ANSWERED:
             note_failed(self._store, self._slug, command.operation_id, now_ms)
         if self._watched:
             publish(self._store, self._slug, self._run, [(self._number, entry)])
@@ -119,12 +109,12 @@ class _Ended(NamedTuple):
         events, at_ms = self.events, self.now_ms
         took_ms = round(events.took_s * 1000)
         for event in events.delivered:
-            yield ActivityEntry("event", at_ms, event["type"], event["data"], DELIVERED, took_ms)
+            yield ActivityEntry("event", at_ms, event["type"], event["data"], EventState.DELIVERED, took_ms)
         for event in events.expired:
-            yield ActivityEntry("event", at_ms, event["type"], event["data"], EXPIRED, 0)
+            yield ActivityEntry("event", at_ms, event["type"], event["data"], EventState.EXPIRED, 0)
         for refused in events.refused:
             data = {"candidates": len(refused.candidates)}
-            yield ActivityEntry("event", at_ms, "refused", data, REFUSED, 0, refused.reason)
+            yield ActivityEntry("event", at_ms, "refused", data, EventState.REFUSED, 0, refused.reason)
 
 
 class _MinuteCounts:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry
 
 from services.relay.instances.facts import Facts, ServerState
+from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.vocabulary import Action, EventType
 from services.relay.service.instance_series import InstanceSeries, Series, SeriesRow, earliest
@@ -13,16 +14,15 @@ from services.relay.service.metric_table import MetricTable, counter, gauge, his
 from services.relay.service.metrics import ServiceMetrics
 from services.relay.store.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
 from services.uplink.requests.mirror.read_rules import READ_RULES
-from services.uplink.takaro.failures import Cause
 from services.uplink.takaro.identify import RefusalReason
 
 LATENCIES_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 9.0, 10.0)
 
 AGES_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3_600.0)
 
-ANSWERED, OWN, TOO_LATE = "answered", "own", "too_late"
+OWN, TOO_LATE = "own", "too_late"
 FRESH, STALE, MADE_UP = "fresh", "stale", "made_up"
-OUTCOMES = (ANSWERED, OWN, FRESH, STALE, MADE_UP, TOO_LATE, *Cause)
+OUTCOMES = (OWN, FRESH, STALE, MADE_UP, TOO_LATE, *CommandEnd)
 
 OTHER_TYPE = "other"
 """The label of an event whose type this version does not know: a newer modapi stored it."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.relay.protocol.command_states import new_operation_id
+from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import ACTION_KINDS, Action, ActionKind
@@ -17,13 +18,13 @@ from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.uplink.connection.closing_times import LAST_ANSWERS_S
 from services.uplink.connection.takaro_socket import TakaroSocket
-from services.uplink.reporting.metrics import ANSWERED, FAILED_COMMANDS, OWN, TOO_LATE, UplinkMetrics
+from services.uplink.reporting.metrics import FAILED_COMMANDS, OWN, TOO_LATE, UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.requests.reads import Reads
 from services.uplink.takaro import failures, frames
 from services.uplink.takaro.answers import OWN_ANSWERS, payload_for, reachability
-from services.uplink.takaro.failures import Cause, CommandFailure
+from services.uplink.takaro.failures import CommandFailure
 from services.uplink.takaro.requests import BadRequest, read_request
 
 MAX_OPEN = 5_000
@@ -145,13 +146,10 @@ class RequestHandler:
                 payload, label = await self._reads.find_answer(action, args)
             else:
                 result = await self._command_queue.ask(Command(new_operation_id(action), action, args))
-                label = Cause.REFUSED if result.error else ANSWERED
-                if isinstance(result, CommandFailure):
-                    label = result.cause
                 if not result.error:
                     with self._faults.contain(self._logger, FaultKind.LISTENER):
                         self._mirror.take_write(action, args, boottime_s())
-                payload = orjson.dumps(payload_for(action, args, result))
+                payload, label = orjson.dumps(payload_for(action, args, result)), result.end
             self._answer(request, payload, label)
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
@@ -190,7 +188,7 @@ class RequestHandler:
         else:
             label = TOO_LATE
         self._metrics.answers_of[request.action, label].inc()
-        if label != ANSWERED and ACTION_KINDS[request.action] is ActionKind.WRITE:
+        if label != CommandEnd.ANSWERED and ACTION_KINDS[request.action] is ActionKind.WRITE:
             self._failed[""] += 1
 
 

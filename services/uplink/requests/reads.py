@@ -12,6 +12,7 @@ import orjson
 
 from services.relay.instances.state import InstanceState
 from services.relay.protocol.command_states import new_operation_id
+from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
@@ -19,7 +20,7 @@ from services.relay.service.clocks import TIMER_EARLY_S, boottime_s, next_beat_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.uplink.connection.closing_times import ClosingTimes
-from services.uplink.reporting.metrics import ANSWERED, FRESH, MADE_UP, STALE, UplinkMetrics
+from services.uplink.reporting.metrics import FRESH, MADE_UP, STALE, UplinkMetrics
 from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.requests.known_players import LOOK_UP_WITHIN_S, known_player, named
 from services.uplink.requests.mirror.mirror import Mirror
@@ -29,7 +30,7 @@ from services.uplink.requests.mirror.read_rules import CATALOGUES, OF_EACH_PLAYE
 from services.uplink.takaro import failures
 from services.uplink.takaro.answer_rules import answer_fault
 from services.uplink.takaro.answers import payload_for
-from services.uplink.takaro.failures import Cause, CommandFailure
+from services.uplink.takaro.failures import CommandFailure
 
 MOD_ANSWERS_WITHIN_S = 7.0
 """A read that the mod does not answer is given up after this time. It is shorter than Takaro's 10 s because
@@ -112,7 +113,7 @@ class Reads:
             return orjson.dumps(person), FRESH  # not online, and so not changed since
         result = await self._wait_for_mod(subject)
         if result.value is not None and not result.error:
-            return orjson.dumps(result.value), ANSWERED  # _ask_mod has checked it
+            return orjson.dumps(result.value), CommandEnd.ANSWERED  # _ask_mod has checked it
         return self.fallback_answer(action, args, result)
 
     def fallback_answer(self, action: Action, args: dict[str, Any], result: Outcome) -> Answer:
@@ -128,8 +129,7 @@ class Reads:
             now_s = boottime_s()
             if self._mirror.event_waits(game_id, now_s):
                 return self._mirror.make_up_position(now_s), MADE_UP
-        label = result.cause if isinstance(result, CommandFailure) else Cause.REFUSED
-        return orjson.dumps(payload_for(action, args, result)), label
+        return orjson.dumps(payload_for(action, args, result)), result.end
 
     async def leave(self, closing_times: ClosingTimes) -> None:
         """From `fetched_by_s` on, sends no reads to the mod, and refuses the requests that wait for it."""

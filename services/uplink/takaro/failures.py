@@ -4,9 +4,9 @@ A person who gave an item must be able to tell "it did not happen" from "it may 
 """
 
 from dataclasses import dataclass
-from enum import StrEnum, unique
 
 from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED
+from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S
 
@@ -15,50 +15,42 @@ NEVER_CONTACTED = (
 )
 
 
-@unique
-class Cause(StrEnum):
-    """Why there is no result. A label of a metric: the set is fixed."""
-
-    NOT_DELIVERED = "not_delivered"
-    NO_RESULT = "no_result"
-    REFUSED = "refused"  # by the mod
-    QUEUE_FULL = "queue_full"
-    NEVER_SEEN = "never_seen"
-    STORE_AWAY = "store_away"
-    STORE_REFUSED = "store_refused"
-    FAULT = "fault"  # of our own code
-
-
 @dataclass(frozen=True, slots=True)
 class CommandFailure(Outcome):
     """The end of a request without a result, for a reason that the relay knows."""
 
-    cause: Cause = Cause.FAULT
+    cause: CommandEnd = CommandEnd.FAULT
+
+    @property
+    def end(self) -> CommandEnd:
+        return self.cause
 
 
-def _failure(cause: Cause, error: str) -> CommandFailure:
+def _failure(cause: CommandEnd, error: str) -> CommandFailure:
     return CommandFailure(None, error, cause)
 
 
-NO_RESULT = _failure(Cause.NO_RESULT, MAY_HAVE_RUN)
+NO_RESULT = _failure(CommandEnd.NO_RESULT, MAY_HAVE_RUN)
 """The mod fetched the command and posted no result."""
 
-QUEUE_FULL = _failure(Cause.QUEUE_FULL, f"{NOT_DELIVERED}: too many commands wait for this server")
+QUEUE_FULL = _failure(CommandEnd.QUEUE_FULL, f"{NOT_DELIVERED}: too many commands wait for this server")
 """This command was not queued."""
 
-STOOD_STILL = _failure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stood still, ask again")
+STOOD_STILL = _failure(CommandEnd.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stood still, ask again")
 """This process was suspended for so long that Takaro has given the request up, or is about to."""
 
-RELAY_STOPS = _failure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stops, or stops serving this server")
+RELAY_STOPS = _failure(
+    CommandEnd.NOT_DELIVERED, f"{NOT_DELIVERED}: the relay stops, or stops serving this server"
+)
 """No poll can fetch the command before this uplink stops, or stops serving the instance."""
 
-CUT_SHORT = _failure(Cause.NO_RESULT, "the relay ends before it knows the result: it may have run")
+CUT_SHORT = _failure(CommandEnd.NO_RESULT, "the relay ends before it knows the result: it may have run")
 """This uplink ends before it knows the state of the command."""
 
-FAULT = _failure(Cause.FAULT, "the relay failed by a fault of its own: it may have run")
+FAULT = _failure(CommandEnd.FAULT, "the relay failed by a fault of its own: it may have run")
 """Our own code raised an unexpected exception."""
 
-STORE_AWAY = _failure(Cause.STORE_AWAY, "the relay's store is away: the command may not be delivered")
+STORE_AWAY = _failure(CommandEnd.STORE_AWAY, "the relay's store is away: the command may not be delivered")
 """Redis did not answer. Nobody knows whether the command is queued (errors.StoreError)."""
 
 
@@ -66,13 +58,15 @@ def not_delivered(silent_s: float | None) -> CommandFailure:
     """The mod never fetched the command. `silent_s` is the time since its last poll, None if it never
     polled."""
     if silent_s is None:
-        return _failure(Cause.NEVER_SEEN, f"{NOT_DELIVERED}: {NEVER_CONTACTED}")
+        return _failure(CommandEnd.NEVER_SEEN, f"{NOT_DELIVERED}: {NEVER_CONTACTED}")
     if silent_s < HAND_OUT_WITHIN_S:
-        return _failure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the server did not fetch it in time")
-    return _failure(Cause.NOT_DELIVERED, f"{NOT_DELIVERED}: the server has not polled for {silent_s:.0f} s")
+        return _failure(CommandEnd.NOT_DELIVERED, f"{NOT_DELIVERED}: the server did not fetch it in time")
+    return _failure(
+        CommandEnd.NOT_DELIVERED, f"{NOT_DELIVERED}: the server has not polled for {silent_s:.0f} s"
+    )
 
 
 def store_refused(why: str) -> CommandFailure:
     """Redis did not queue the command, for the reason `why`: it is full, is loading its data, or cannot be
     reached."""
-    return _failure(Cause.STORE_REFUSED, f"{NOT_DELIVERED}: {why}")
+    return _failure(CommandEnd.STORE_REFUSED, f"{NOT_DELIVERED}: {why}")

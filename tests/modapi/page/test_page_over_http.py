@@ -448,7 +448,7 @@ async def test_all_dead_letters_are_retried_in_the_order_in_which_they_came(stor
         key = await form_key(client, slug)
         answer = await client.post(f"/instance/{slug}/dead/all/retry", data={"key": key})
         shown = (await client.get(answer.headers["location"])).text
-    assert "3 on the way to Takaro; 1 became a dead letter again" in shown
+    assert "3 on the way to Takaro; 1 could not be repaired this time either" in shown
     assert [letter.raw for letter in await DeadLetters(store, slug).newest(10)] == [BROKEN]
     entries = await EventStream(store, slug).read("", 10)
     said = [event["data"]["msg"] for entry in entries for event in entry.events]

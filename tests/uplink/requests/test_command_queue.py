@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.relay.protocol.command_states import new_operation_id
+from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
@@ -23,7 +24,7 @@ from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.requests.mod_contact import ModContact
 from services.uplink.requests.results import CommandTimes, ResultReader
 from services.uplink.takaro import failures
-from services.uplink.takaro.failures import Cause, CommandFailure
+from services.uplink.takaro.failures import CommandFailure
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.waiting import until
 
@@ -240,7 +241,7 @@ async def test_a_command_that_redis_refuses_is_not_delivered_with_the_reason(slu
     asker = Asker(store, slug, hand_out_within_s=1.0)
     _, asked = asker.ask()
     failure = await asked
-    assert isinstance(failure, CommandFailure) and failure.cause is Cause.STORE_REFUSED
+    assert isinstance(failure, CommandFailure) and failure.cause is CommandEnd.STORE_REFUSED
     assert failure.error.startswith("not delivered: Redis is full (maxmemory)")
     await cancelled(asker.activity)
     await store.close()
@@ -284,7 +285,7 @@ async def test_a_command_that_is_given_up_while_the_loop_stands_still_is_not_del
     await asyncio.sleep(0.2)
     stand_still(0.5)
     result = await answer
-    assert isinstance(result, CommandFailure) and result.cause is Cause.NEVER_SEEN
+    assert isinstance(result, CommandFailure) and result.cause is CommandEnd.NEVER_SEEN
 
 
 async def test_an_uplink_that_leaves_queues_no_refresh(scene: Scene) -> None:
