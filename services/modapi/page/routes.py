@@ -1,6 +1,7 @@
 """The status page as an application: which address shows what."""
 
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -8,12 +9,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from services.modapi.admin.context import AdminContext
 from services.modapi.page import rendering
-from services.modapi.page.access import PageAccess
+from services.modapi.page.access import PageAccess, Reader
 from services.modapi.page.forms import Forms
 from services.modapi.page.live import LivePages
 from services.modapi.page.pages import Pages
@@ -45,6 +46,7 @@ def add_page(app: FastAPI, context: AdminContext) -> None:
         Route("/instance/{slug}", for_readers(pages.server)),
         Route("/instance/{slug}/live", for_readers(live.server_changes)),
         Route("/instance/{slug}/{verb}", for_readers(forms.change), methods=["POST"]),
+        Route("/instance/{slug}/{verb}", for_readers(_server)),
         Route("/instance/{slug}/dead/{id}/{verb}", for_readers(forms.dead_letters), methods=["POST"]),
         Route("/login", pages.login),
         Route("/login", forms.log_in, methods=["POST"]),
@@ -57,6 +59,11 @@ def add_page(app: FastAPI, context: AdminContext) -> None:
         HTTPException: _refused,
     }
     app.mount("/", access.protect(Starlette(routes=routes, exception_handlers=handlers)))
+
+
+async def _server(request: Request, _: Reader) -> Response:
+    """The answer to a form stands at the address of the form, and is gone when that is opened again."""
+    return RedirectResponse(f"/instance/{quote(request.path_params['slug'])}", 303)
 
 
 async def _asset(request: Request) -> Response:

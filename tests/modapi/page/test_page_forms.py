@@ -132,6 +132,13 @@ async def test_a_server_is_disabled_enabled_and_gets_a_new_key(store: Store, slu
     await forget(store, new)
 
 
+async def test_the_address_of_a_form_leads_to_its_server(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        await log_in(client)
+        answer = await client.get(f"/instance/{slug}/rotate")
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/instance/{slug}")
+
+
 async def test_a_server_of_the_file_shows_its_key_when_asked_and_is_changed_there(
     store: Store, slug: str
 ) -> None:
