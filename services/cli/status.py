@@ -16,6 +16,7 @@ from services.cli.tables import Part, console_for, label
 from services.cli.terminal import age_s, ago, runnable, safe
 from services.cli.watching import until_nobody_watches
 from services.relay.protocol.errors import RelayError
+from services.relay.protocol.vocabulary import Origin
 from services.relay.service import logs
 
 EVERY_S = 1.0
@@ -102,10 +103,7 @@ def _details(server: Server) -> list[tuple[str, str]]:
     if server["oldest_event_s"] is not None:
         waiting += f", the oldest for {ago(server['oldest_event_s'])}"
     return [
-        (
-            "defined in",
-            "relay.toml or the environment (.env)" if server["origin"] == "relay.toml" else "Redis",
-        ),
+        ("defined in", Origin(server["origin"]).words),
         ("mod keys", str(len(server["mod_keys"]))),
         ("game server", f"{heard}{held}"),
         ("mod version", mod["version"] or "it has not said"),

@@ -9,8 +9,9 @@ from services.cli.fleet import Server, overview
 from services.modapi.admin.views import fleet_of, server_of
 from services.modapi.fleet.rows import ServerRow, state_of
 from services.relay.instances.diagnosis import Problem, ProblemCode
-from services.relay.instances.entries import Origin, ServedEntry
+from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts
+from services.relay.protocol.vocabulary import Origin
 from services.relay.service.settings import Instance
 from tests.support.facts import NOW_MS, UP
 from tests.support.shown import shown

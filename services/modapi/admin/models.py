@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum, unique
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -11,6 +11,7 @@ from services.modapi.fleet.rows import ServerCause, State
 from services.relay.instances.diagnosis import ProblemCode
 from services.relay.instances.records import ExternalId
 from services.relay.instances.registry import OVERLAP_S
+from services.relay.protocol.vocabulary import Origin
 from services.relay.service.settings_values import DisplayName, Slug, Token
 
 
@@ -117,9 +118,7 @@ class Server(BaseModel):
     slug: str
     name: str
     external_id: str | None = Field(description="your own id of it")
-    origin: Literal["relay.toml", "api"] = Field(
-        description="where it has to be changed; relay.toml stands for the environment too"
-    )
+    origin: Origin
     disabled: bool
     served: bool = Field(description="false if it is disabled, or if `note` gives a reason")
     note: str = Field(description='why it is not served, or ""')

@@ -137,7 +137,7 @@ def _superseded(response: Response) -> None:
 def _old(server: models.Server) -> dict[str, Any]:
     return {
         **dict(server),
-        "origin": "file" if server.origin == "relay.toml" else "redis",
+        "origin": server.origin.name.lower(),
         "link": server.link.state,
         "game_server_id": server.link.game_server_id,
         "last_contact": server.mod.last_contact,

@@ -7,7 +7,6 @@ from typing import Any
 from services.modapi.admin import models
 from services.modapi.fleet.rows import ServerCause, ServerRow, State
 from services.relay.instances.diagnosis import Problem
-from services.relay.instances.entries import Origin
 from services.relay.instances.state import OnlinePlayers
 
 
@@ -17,7 +16,7 @@ def server_of(row: ServerRow) -> models.Server:
         slug=row.slug,
         name=entry.instance.name,
         external_id=entry.external_id,
-        origin="relay.toml" if entry.origin is Origin.FILE else "api",
+        origin=entry.origin,
         disabled=entry.disabled,
         served=entry.active,
         note=entry.note,

@@ -10,10 +10,10 @@ from services.modapi.fleet.rows import ServerRow
 from services.modapi.page.rendering import Fragments, render
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
-from services.relay.instances.entries import Origin
 from services.relay.instances.history import Minute
 from services.relay.instances.mod_config import mod_config, mod_url
 from services.relay.protocol.ends import RETRY_WORDS, STATE_WORDS
+from services.relay.protocol.vocabulary import Origin
 from services.relay.service.http.addresses import is_every_address
 from services.relay.service.settings import ModApi
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
-from services.relay.instances.entries import Origin, ServedEntry
+from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.instances.wrong_keys import WrongKeyCall, attributed
 from services.relay.protocol.link_states import LinkState
-from services.relay.protocol.vocabulary import SILENT_AFTER_S
+from services.relay.protocol.vocabulary import SILENT_AFTER_S, Origin
 from services.relay.service.durations import span
 from services.relay.service.settings import REGISTRATION_TOKEN_PLACE
 

@@ -161,13 +161,9 @@ def instances(served: Mapping[str, ServedEntry]) -> dict[str, Instance]:
 
 def _log_changes(before: Mapping[str, ServedEntry], now: Mapping[str, ServedEntry]) -> None:
     for slug in now.keys() - before.keys():
-        InstanceLogger(logger, slug).info("served from now on (defined in %s)", _where(now[slug]))
+        InstanceLogger(logger, slug).info("served from now on (defined in %s)", now[slug].origin.words)
     for slug in before.keys() - now.keys():
         InstanceLogger(logger, slug).info("not served any more")
     for slug in now.keys() & before.keys():
         if now[slug] != before[slug]:
-            InstanceLogger(logger, slug).info("changed (defined in %s)", _where(now[slug]))
-
-
-def _where(entry: ServedEntry) -> str:
-    return "the settings" if entry.origin.value == "file" else "Redis"
+            InstanceLogger(logger, slug).info("changed (defined in %s)", now[slug].origin.words)

@@ -5,19 +5,12 @@ The file wins: a program that may write to Redis cannot change or take over an i
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import Enum
 
 from pydantic import SecretStr
 
 from services.relay.instances.records import AgeS, KeyDigest, Record, digest_of, open_keys
+from services.relay.protocol.vocabulary import Origin
 from services.relay.service.settings import Instance
-
-
-class Origin(Enum):
-    """Where an instance is defined, and where it has to be changed."""
-
-    FILE = "file"
-    REDIS = "redis"
 
 
 @dataclass(frozen=True, slots=True)

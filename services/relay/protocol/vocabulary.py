@@ -1,10 +1,22 @@
-"""Takaro's events and actions, and the kind of each action.
+"""Takaro's events and actions, the kind of each action, and where a server is defined.
 
 Records in Redis use these words. modapi translates what a DayZ mod writes into them, and uplink makes
 Takaro's frames from them (protocol.md T5 and T14).
 """
 
 from enum import StrEnum, unique
+
+
+@unique
+class Origin(StrEnum):
+    """Where a server is defined, and has to be changed. `relay.toml` stands for the environment too."""
+
+    FILE = "relay.toml"
+    REDIS = "api"
+
+    @property
+    def words(self) -> str:
+        return "relay.toml or the environment (.env)" if self is Origin.FILE else "Redis"
 
 
 @unique

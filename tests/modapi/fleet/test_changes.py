@@ -7,8 +7,9 @@ from pydantic import SecretStr
 
 from services.modapi.fleet.changes import KEPT_REMOVALS, FleetChanges
 from services.modapi.fleet.rows import ServerRow, State
-from services.relay.instances.entries import Origin, ServedEntry
+from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts
+from services.relay.protocol.vocabulary import Origin
 from services.relay.service.settings import Instance
 
 FACTS = Facts(1_000, "uplink-1", "ready", "", "", 900, 0, 0, None, 0, 0, 3, "", None)

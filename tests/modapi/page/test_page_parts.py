@@ -26,11 +26,12 @@ from services.modapi.page.words import ago
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.diagnosis import Problem, ProblemCode, diagnose
-from services.relay.instances.entries import Origin, ServedEntry
+from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.instances.history import LENGTH_S, Minute, last_day
 from services.relay.instances.records import KeyDigest
 from services.relay.instances.state import OnlinePlayers
+from services.relay.protocol.vocabulary import Origin
 from services.relay.service.settings import Instance, ModApi
 
 NOW_S = 1_800_000_000.0

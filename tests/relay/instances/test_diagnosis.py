@@ -6,10 +6,11 @@ import pytest
 from pydantic import SecretStr
 
 from services.relay.instances.diagnosis import Diagnosis, diagnose, diagnose_all
-from services.relay.instances.entries import Origin, ServedEntry
+from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.instances.records import KeyDigest
 from services.relay.instances.wrong_keys import WrongKeyCall
+from services.relay.protocol.vocabulary import Origin
 from services.relay.service.settings import Instance
 from services.uplink.events.ages import CHAT_S, LOG_S
 from tests.support.facts import NOW_MS, UP

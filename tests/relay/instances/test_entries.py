@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from services.relay.instances.directory import instances
-from services.relay.instances.entries import Origin, active, merge
+from services.relay.instances.entries import active, merge
 from services.relay.instances.records import (
     KeyDigest,
     Record,
@@ -19,6 +19,7 @@ from services.relay.instances.records import (
     rotated,
 )
 from services.relay.instances.settings_file import restart_keys
+from services.relay.protocol.vocabulary import Origin
 from services.relay.service.settings import Instance, ModApi, Settings, Takaro
 from tests.support.ages import ages_at
 
