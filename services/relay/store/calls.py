@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,9 +12,6 @@ from typing import Any
 from services.relay.protocol.errors import StoreError
 from services.relay.store.connection import Argument
 from services.relay.store.refusals import RedisRefusal, Retry, store_error, verdict_on
-
-STOOD_STILL_S = 0.1
-HAND_ON_WITHIN_S = 0.25  # time after a standstill in which a reply that came during it reaches its caller
 
 
 class Script:
@@ -60,18 +56,6 @@ class StoreCall:
         """Fails it, unless it has a reply already."""
         self.kept = False
         if not self.reply.done():  # otherwise the caller has gone
-            self.reply.set_exception(error)
-
-    def fail_late(self, error: StoreError, due_s: float) -> None:
-        """The timer of a time limit, which was due at `due_s` on time.monotonic().
-
-        A timer that is late shows that this process stood still. The reply may have come meanwhile without
-        having reached its caller, so it gets a moment more. Otherwise a call would fail that Redis has
-        answered.
-        """
-        if time.monotonic() - due_s > STOOD_STILL_S:
-            self.reply.get_loop().call_later(HAND_ON_WITHIN_S, self.fail_late, error, math.inf)
-        elif not self.reply.done():
             self.reply.set_exception(error)
 
     def settle(self, reply: Any) -> bool:

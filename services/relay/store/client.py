@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.store.calls import Script, StoreCall, ignore_error
 from services.relay.store.clock import StoreClock
-from services.relay.store.connection import Argument
+from services.relay.store.connection import Argument, fail_late
 from services.relay.store.pipeline import RETRY_EVERY_S
 from services.relay.store.primaries import Primaries
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable, store_error
@@ -123,7 +123,7 @@ class Store(Primaries):
             call = StoreCall(command, reply, 0, script, durable, end_s, kept=though_cancelled)
             # Otherwise the last run could outlast `end_s`. A timer costs 0.7 us, asyncio.timeout 4 us.
             late = StoreError(str(error)) if isinstance(error, NotCarriedOut) else error
-            timer = self.loop.call_later(end_s - now_s, call.fail_late, late, end_s)
+            timer = self.loop.call_later(end_s - now_s, fail_late, reply, late, end_s)
             self.put(call, keys[0])
             try:
                 return await reply

@@ -14,6 +14,7 @@ proves little: a cause that has nothing to do with connections was found later (
 
 import asyncio
 import errno
+import math
 import socket
 import ssl
 import time
@@ -29,6 +30,9 @@ from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreacha
 from services.relay.store.url import Endpoint, Login, Tls
 
 DIAL_TIMEOUT_S = 1.0
+
+STOOD_STILL_S = 0.1
+HAND_ON_WITHIN_S = 0.25  # time after a standstill in which a reply that came during it reaches its caller
 
 Argument = str | bytes | int
 
@@ -49,6 +53,20 @@ def packed(command: Sequence[Argument]) -> bytes:
     """A command as it goes over the wire."""
     data: bytes = pack_command(tuple(command))  # type: ignore[arg-type]  # its stub knows one-word commands only
     return data
+
+
+def fail_late(reply: asyncio.Future[Any], error: Exception, due_s: float) -> None:
+    """The timer of a time limit, which was due at `due_s` on time.monotonic().
+
+    A timer that is late shows that this process stood still. The reply may have come meanwhile without having
+    reached its caller, so it gets a moment more. Otherwise a call would fail that Redis has answered.
+    """
+    if reply.done():
+        return
+    if time.monotonic() - due_s > STOOD_STILL_S:
+        reply.get_loop().call_later(HAND_ON_WITHIN_S, fail_late, reply, error, math.inf)
+    else:
+        reply.set_exception(error)
 
 
 class Connection(asyncio.Protocol):
@@ -74,7 +92,9 @@ class Connection(asyncio.Protocol):
             raise ConnectionLost("the connection is closed")
         self._replies, self._wanted = replies, len(commands)
         arrived = self._arrived = self._loop.create_future()
-        timer = self._loop.call_later(within_s, self._too_late, arrived)  # asyncio.timeout costs three times
+        due_s = time.monotonic() + within_s
+        # asyncio.timeout costs three times
+        timer = self._loop.call_later(within_s, fail_late, arrived, TimeoutError(), due_s)
         try:
             self._transport.writelines(commands)
             await arrived
@@ -137,11 +157,6 @@ class Connection(asyncio.Protocol):
         self.lost = True
         if self._arrived and not self._arrived.done():
             self._arrived.set_exception(ConnectionLost(str(error or "the server closed the connection")))
-
-    @staticmethod
-    def _too_late(arrived: asyncio.Future[None]) -> None:
-        if not arrived.done():
-            arrived.set_exception(TimeoutError())
 
     def _read(self) -> None:
         replies, wanted = self._replies, self._wanted

@@ -8,6 +8,7 @@ import pytest
 
 from services.relay.protocol.errors import StoreError
 from services.relay.store.calls import StoreCall
+from services.relay.store.connection import fail_late
 from services.relay.store.durability import ServerFacts
 from services.relay.store.pipeline import Pipeline
 from services.relay.store.refusals import RedisRefusal
@@ -20,7 +21,7 @@ from tests.support.waiting import until
 async def test_a_kept_call_is_sent_without_its_caller_until_it_has_been_answered(by_time: bool) -> None:
     call = StoreCall(("PING",), asyncio.get_running_loop().create_future(), kept=True)
     if by_time:
-        call.fail_late(StoreError("too late"), float("inf"))
+        fail_late(call.reply, StoreError("too late"), float("inf"))
         assert isinstance(call.reply.exception(), StoreError)
     else:
         call.reply.cancel()

@@ -1,6 +1,8 @@
 """A call whose time is up ends with an error of the store, on the loop that the services use."""
 
 import asyncio
+import os
+import sys
 import time
 
 import pytest
@@ -45,6 +47,26 @@ def test_a_reply_that_came_while_this_process_stood_still_counts(redis_server: R
         replies = await asyncio.gather(waiting, return_exceptions=True)
         await store.close()
         return type(replies[0])
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(call()) is list
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process can be stopped there")
+def test_a_reply_that_came_while_this_process_was_frozen_counts(redis_server: RedisServer) -> None:
+    """After a freeze the loop runs its timers first: the limit of the round trip came before the reply."""
+
+    async def call() -> object:
+        store = Store(redis_server.url, call_timeout_s=0.6)
+        await store.run_until(20.0, CLOCK, ("{x}:time",))
+        await store.send("CLIENT", "PAUSE", 400, "ALL")
+        waiting = store.run(CLOCK, ("{x}:time",))
+        freeze = f"sleep 0.1; kill -STOP {os.getpid()}; sleep 0.8; kill -CONT {os.getpid()}"
+        freezing = await asyncio.create_subprocess_exec("sh", "-c", freeze)
+        [reply] = await asyncio.gather(waiting, return_exceptions=True)
+        await freezing.wait()
+        await store.close()
+        return type(reply)
 
     with asyncio.Runner(loop_factory=Loop) as runner:
         assert runner.run(call()) is list
