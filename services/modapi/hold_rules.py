@@ -80,6 +80,8 @@ _MOVES: dict[HoldState, dict[HoldInput, HoldState]] = {
 }
 """The next state for each input. An input that is missing changes nothing."""
 
+HELD = (HoldState.ALONE, HoldState.SHARED)
+
 
 class HoldRules:
     """The holds of one instance, by what its mod has shown so far. All times are seconds on one clock."""
@@ -93,10 +95,6 @@ class HoldRules:
         self._queued = 0  # how often events came right behind a hold
         self._empty_s = -math.inf  # when the last empty answer was given
         self._hasty = 0  # number of polls in a row that came at once after an empty answer
-
-    @property
-    def is_held(self) -> bool:
-        return self.state in (HoldState.ALONE, HoldState.SHARED)
 
     def allowed_s(self, now_s: float) -> float:
         """How long a poll may be held now; 0: not at all."""
@@ -132,11 +130,10 @@ class HoldRules:
 
     def end(self, now_s: float, ending: Ending) -> bool:
         """Ends a hold. True: it shows that polls must not be held now."""
-        if not self.is_held:
-            return False
         held_s = now_s - self._since_s
         is_long_and_empty = ending is Ending.EMPTY and held_s >= LONG_S
-        self._move(HoldInput.LONG_AND_EMPTY if is_long_and_empty else HoldInput.ENDED)
+        if self._move(HoldInput.LONG_AND_EMPTY if is_long_and_empty else HoldInput.ENDED) not in HELD:
+            return False
         self._since_s = now_s
         self._empty_s = now_s if ending is Ending.EMPTY else -math.inf
         if ending not in GIVEN_UP:

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi.hold_rules import Ending, HoldRules
+from services.modapi.hold_rules import HELD, Ending, HoldRules
 from services.modapi.http.request import StoodStill
 from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
@@ -81,7 +81,7 @@ class Mod:
             self.polls.rules = LongHolds(LONG_S)
         while True:
             poll = self.poll()
-            await until(lambda poll=poll: self.polls.rules.is_held or poll.done())
+            await until(lambda poll=poll: self.polls.rules.state in HELD or poll.done())
             if not poll.done():
                 return poll
             assert isinstance(poll.exception(), StoreError)  # this process stood still: the mod polls again
@@ -167,7 +167,7 @@ async def test_a_poll_behind_an_empty_answer_is_held_without_a_look_until_a_hint
         began_s = time.monotonic()
         mod.looks = 0  # a look would end the poll
         poll = mod.poll()
-        await until(lambda: mod.polls.rules.is_held or poll.done())
+        await until(lambda: mod.polls.rules.state in HELD or poll.done())
         mod.looks = math.inf
         if poll.done() and poll.exception():
             return math.nan  # this process stood still until the next look was due

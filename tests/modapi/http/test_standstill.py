@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.modapi.admin.authentication import StillThere
 from services.modapi.app import make_app
+from services.modapi.hold_rules import HELD
 from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instances import ServedInstances
@@ -167,9 +168,9 @@ async def test_no_command_is_taken_by_a_poll_that_was_held_through_it(modapi: Mo
         """A held poll, and a command that came meanwhile. None: this process stood still unasked."""
         mod = modapi.send("GET", "poll")
         with contextlib.suppress(TimeoutError):
-            await until(lambda: polls.rules.is_held, 2.0)
+            await until(lambda: polls.rules.state in HELD, 2.0)
             name = await modapi.ask()
-            if polls.rules.is_held:
+            if polls.rules.state in HELD:
                 return mod, name
             await modapi.commands.take()
         return None
