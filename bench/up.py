@@ -67,7 +67,7 @@ class Up:
         found = {"supervisor": supervisor}
         for child in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
             words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
-            words = [os.path.basename(words[0].split()[0]), *words[1:4]] if words[0] else []
+            words = [os.path.basename(words[0].split()[0]), *words[1:5]] if words[0] else []
             found |= {name: int(child) for word, name in NAMES.items() if word in words}
         return found
 

@@ -56,6 +56,10 @@ class Facts:
     def oldest_s(self) -> float | None:
         return None if self.oldest_ms is None else max(0, self.now_ms - self.oldest_ms) / 1000
 
+    @property
+    def made_up_s(self) -> float | None:
+        return None if self.made_up_ms is None else max(0, self.now_ms - self.made_up_ms) / 1000
+
 
 async def facts_of(store: Store, slug: str) -> Facts:
     """The facts of one instance. Raises StoreError."""

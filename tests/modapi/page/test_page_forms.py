@@ -213,8 +213,10 @@ async def test_players_are_shown_by_name_with_position_and_ping(store: Store, sl
     await store.send("HSET", mirror, "online", b"1700000000.000 " + orjson.dumps(listed))
     position = b"1700000000.000 " + orjson.dumps({"x": 1234.5, "y": 3, "z": 77})
     await store.send("HSET", mirror, "getPlayerLocation:7656", position)
+    await store.send("HSET", mirror, "made_up", b"1700000000.000 7")
     async with page(store, slug) as client:
         await log_in(client)
         text = (await client.get(f"/instance/{slug}")).text
     assert "<bdi>Zoë &lt;b&gt;</bdi>" in text and "1234 / 77" in text and "41 ms" in text
     assert text.index("<bdi>Bob") < text.index("<bdi>Zoë") and "2 online" in text
+    assert "7, last " in text
