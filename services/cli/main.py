@@ -19,7 +19,7 @@ from typer.main import get_command
 from services.cli.commands import look, run, servers, trial
 from services.cli.options import CommandGroup
 from services.cli.terminal import NAME, complain, failed
-from services.relay.protocol.errors import ConfigError, RelayError
+from services.relay.protocol.errors import ConfigError, RelayError, in_our_words
 
 INTERRUPTED = 130
 """What Typer makes of Ctrl-C."""
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(end="", flush=True)  # at the end of Python a full disk would be a traceback
         return 1 if code == INTERRUPTED else code or 0
     except TyperException as error:  # a wrong command line
-        error.message = error.message.replace("Value error, ", "").replace("Input should be", "must be")
+        error.message = in_our_words(error.message)
         error.show()  # type: ignore[attr-defined]  # all of Typer's own have it
         return error.exit_code
     except RelayError as error:

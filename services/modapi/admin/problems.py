@@ -1,7 +1,6 @@
 """The errors of the admin API: `application/problem+json` (RFC 9457), with a `code` for programs."""
 
 import json
-import re
 from enum import StrEnum, unique
 from http import HTTPStatus
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from services.relay.protocol.errors import (
     NoSuchInstance,
     RotationUnderWay,
     StoreError,
+    in_our_words,
 )
 from services.relay.service.logs import clean
 
@@ -185,7 +185,7 @@ def _unreadable(error: dict[str, Any], body: str) -> str:
 
 def wrong_values(error: RequestValidationError) -> list[FieldError]:
     """What is wrong with each value, said once. In words only: what was sent may hold a secret."""
-    found = [FieldError(place=_place(one["loc"]), text=_words(one["msg"])) for one in error.errors()]
+    found = [FieldError(place=_place(one["loc"]), text=in_our_words(one["msg"])) for one in error.errors()]
     return list({(one.place, one.text): one for one in found}.values())
 
 
@@ -196,8 +196,3 @@ def in_words(errors: list[FieldError]) -> str:
 def _place(location: tuple[str | int, ...]) -> str:
     """Where a value stands in the request, without the types that pydantic tried, as `str-enum[State]`."""
     return ".".join(str(part) for part in location[1:] if "[" not in str(part)) or str(location[0])
-
-
-def _words(message: str) -> str:
-    """What is wrong, as this project says it."""
-    return re.sub("^(Input|String) should", "must", message.removeprefix("Value error, "))

@@ -20,7 +20,7 @@ from services.modapi.page.access import PageAccess, Reader, check_own_page, form
 from services.modapi.page.pages import Pages, login_page
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.messages import MAX_MESSAGE_CHARS, check_enabled, send_message
-from services.relay.protocol.errors import InstanceConflict, NotCarriedOut, StoreError
+from services.relay.protocol.errors import InstanceConflict, NotCarriedOut, StoreError, in_our_words
 from services.relay.protocol.records import DEAD_LETTER_ID
 from services.relay.service.settings_values import slug_of
 
@@ -132,6 +132,6 @@ class Forms:
 def _problem(error: ValidationError) -> str:
     """What is wrong with the fields, without what was typed: it may be a secret."""
     return "; ".join(
-        f"{str(problem['loc'][0]).replace('_', ' ')}: {problem['msg'].removeprefix('Value error, ')}"
+        f"{str(problem['loc'][0]).replace('_', ' ')}: {in_our_words(problem['msg'])}"
         for problem in error.errors(include_input=False)
     )

@@ -1,6 +1,13 @@
 """The errors that the relay raises, and who has to act."""
 
 
+def in_our_words(message: str) -> str:
+    """What pydantic says of a wrong value, as this project says it."""
+    for theirs, ours in {"Value error, ": "", "Input should": "must", "String should": "must"}.items():
+        message = message.replace(theirs, ours)
+    return message
+
+
 class RelayError(Exception):
     """Base of all errors that the relay raises on purpose."""
 

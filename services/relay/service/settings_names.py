@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
+from services.relay.protocol.errors import in_our_words
 from services.relay.service.settings import KEYS, SECRETS, Settings
 from services.relay.service.settings_values import is_loopback
 
@@ -116,13 +116,9 @@ class Findings:
         for detail in error.errors(include_input=False, include_context=False, include_url=False):
             location = tuple(map(str, detail["loc"]))
             key = location[: 3 if location[0] == "instance" else 2]
-            self.problems.append(f"{self.place(key)}: {_words(detail)}")
-
-
-def _words(detail: ErrorDetails) -> str:
-    if detail["type"] == "missing":
-        return "is missing: every instance needs one"
-    return detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+            is_missing = detail["type"] == "missing"
+            words = "is missing: every instance needs one" if is_missing else in_our_words(detail["msg"])
+            self.problems.append(f"{self.place(key)}: {words}")
 
 
 def check_together(found: Findings, settings: Settings, numbers: list[str]) -> None:
