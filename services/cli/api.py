@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import httpx
 
 CONNECT_WITHIN_S = 5.0
-ANSWER_WITHIN_S = 60.0
+ANSWER_WITHIN_S = 15.0
+CHANGE_WITHIN_S = 60.0
 """To retry all dead letters of a server takes the longest."""
 
 PAGE = 1_000
@@ -75,8 +76,10 @@ class RelayApi:
         """The JSON of the answer; None if it has none."""
         import httpx
 
+        within_s = ANSWER_WITHIN_S if method == "GET" else CHANGE_WITHIN_S
+        timeout = httpx.Timeout(within_s, connect=CONNECT_WITHIN_S)
         try:
-            answer = await self.client.request(method, path, params=query, json=body)
+            answer = await self.client.request(method, path, params=query, json=body, timeout=timeout)
         except (httpx.TransportError, OSError) as error:
             raise self.away(error) from None
         if not answer.is_success:
@@ -188,7 +191,6 @@ async def opened_api(at: ApiPlace) -> AsyncIterator[RelayApi]:
         at.url,
         {"Authorization": f"Bearer {checked_token(at.token, at.said)}"} if at.token else {},
         base_url=f"{at.url}/api/v1",
-        timeout=httpx.Timeout(ANSWER_WITHIN_S, connect=CONNECT_WITHIN_S),
         limits=httpx.Limits(max_connections=None),
     )
     async with client:

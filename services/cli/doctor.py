@@ -43,7 +43,8 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
 
     def tell(title: str, verdicts: Sequence[Verdict]) -> None:
         clean = [
-            replace(one, what=logs.clean(one.what), fix=runnable(logs.clean(one.fix))) for one in verdicts
+            replace(one, what=runnable(logs.clean(one.what)), fix=runnable(logs.clean(one.fix)))
+            for one in verdicts
         ]
         told.extend((title, verdict) for verdict in clean)
         if not as_json:

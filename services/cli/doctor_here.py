@@ -114,7 +114,8 @@ async def _service(name: str, host: str, port: int, store: Store | None) -> tupl
     at = host_and_port(host, port)
     if port and (about := await _readiness(host, port)):
         return _answered(name, at, about), True
-    taken = bad(f"something else than {name} listens on {at}", f"stop it, or change [{name}] admin_port")
+    what = f"something listens on {at}, and does not answer as {name} does"
+    taken = bad(what, f"if it is {name}, restart it; otherwise stop it, or change [{name}] admin_port")
     in_the_way = _cannot_listen(host, port, f"{name}.admin_port", taken) if port else []
     if running := await _elsewhere(name, store):
         where, about = running
@@ -165,7 +166,8 @@ async def _door(settings: Settings, *, running: bool) -> list[Verdict]:
     at = host_and_port(host, port)
     if running and not await _listens(dialled_host(host), port):
         return [bad(f"nobody listens on {at}, where mods call", "restart modapi: its log says more")]
-    taken = bad(f"something else listens on {at}, where mods call", "stop it, or change [modapi] port")
+    what = f"something listens on {at}, where mods call, and modapi does not answer"
+    taken = bad(what, "if it is modapi, restart it; otherwise stop it, or change [modapi] port")
     if not running and (found := _cannot_listen(host, port, "modapi.port", taken)):
         return found
     if not is_loopback(host) and settings.modapi.tls_cert is None and not settings.modapi.trusted_proxies:

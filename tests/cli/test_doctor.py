@@ -153,7 +153,7 @@ def test_doctor_says_who_else_has_the_port(terminal: Machine) -> None:
     port = int(re.findall(r"^port = (\d+)", (terminal.folder / "relay.toml").read_text(), re.MULTILINE)[0])
     with socket.create_server(("127.0.0.1", port)):
         said = terminal.run("doctor", code=1)
-    assert f"something else listens on 127.0.0.1:{port}" in said
+    assert f"something listens on 127.0.0.1:{port}, where mods call, and modapi does not answer" in said
 
 
 @contextlib.contextmanager
@@ -215,7 +215,7 @@ def test_doctor_tells_who_has_the_port_that_a_service_is_to_have_after_its_resta
         threading.Thread(target=hang_up, args=[other], daemon=True).start()
         said = terminal.run("doctor", code=1)
     assert f"uplink runs on 127.0.0.1:{port}, not on 127.0.0.1:{new}" in said
-    assert f"something else than uplink listens on 127.0.0.1:{new}" in said
+    assert f"something listens on 127.0.0.1:{new}, and does not answer as uplink does" in said
 
 
 def hang_up(listener: socket.socket) -> None:

@@ -189,6 +189,20 @@ async def test_a_stream_goes_on_behind_its_last_message_when_its_connection_ends
     await client.aclose()
 
 
+async def test_a_relay_that_hangs_is_not_waited_for_as_long_as_a_change_may_take() -> None:
+    waited_s: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        waited_s.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, json={}, headers=RELAY)
+
+    async with httpx.AsyncClient(base_url="http://x", transport=httpx.MockTransport(answer)) as client:
+        relay = RelayApi(ApiPlace("http://x", "", "", ""), client)
+        await relay.get("/fleet")
+        await relay.post("/servers/one/dead-letters/retry")
+    assert waited_s == [15.0, 60.0]
+
+
 async def test_a_relay_that_never_answered_is_not_waited_for() -> None:
     def silent(_: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("")
