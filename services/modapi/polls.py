@@ -102,9 +102,8 @@ class Polls:
         """
         if self._poll:
             self._end(self._poll, Ending.SUPERSEDED)
-        poll = self._poll = _Poll(
-            raise_if_given_up
-        )  # before looking: a hint that comes meanwhile is not lost
+        # Before looking: a hint that comes meanwhile is not lost.
+        poll = self._poll = _Poll(raise_if_given_up)
         connection.on_gone = partial(self._hung_up, poll)
         now_s = time.monotonic()
         # Refreshes go out at the end of a hold: an answer now would leave the mod deaf until its next poll.
