@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from functools import cache
 
 WAKE_EVENTS = "relay:wake:events"
-"""Channel: the slug of an instance with new events. Like all hints it may be lost: renewals look too."""
+"""Channel: the slug of an instance with new events, and mostly the batch (append.lua). Like all hints it may
+be lost: renewals look too."""
 
 WAKE_RESULTS = "relay:wake:results"
 """Channel: the slug of an instance whose mod has posted a result."""

@@ -31,6 +31,10 @@ CONTACT_EVERY_MS = 5_000
 ID_LATER_MS = 1_000
 """An entry's id may be this much later than the time that its script read: Redis 7.0 reads it again."""
 
+BROUGHT_BYTES, BROUGHT_AFTER_S = 4_096, 0.25
+"""A hint brings a batch of up to this size along if the last one was this long before: its reader need not
+ask for it. Batches in quick succession share a hint and a read."""
+
 CALL_WITHIN_S = 2.5  # a mod's POST is answered well under 3 s, with a 503 if need be (protocol.md M6)
 
 _APPEND = Script("append")
@@ -73,6 +77,7 @@ class EventStream:
         self._posts = itertools.count()
         self.notes = AnswerNotes(store, keys.intake, self._sender)
         self._contact_stored_s = -math.inf
+        self._appended_s = -math.inf
 
     async def append(self, batch: EventBatch, received_s: float | None = None) -> Appended:
         """Stores a batch that came at `received_s` (on time.monotonic(); now, if not given).
@@ -125,7 +130,11 @@ class EventStream:
         heard = not self._sender and now_s - self._contact_stored_s >= CONTACT_EVERY_MS / 1000
         if heard:  # not each time: it is one more write to sync to disk
             self._contact_stored_s = now_s
-        self._store.hint(WAKE_EVENTS, self.slug)
+        written = orjson.dumps(events) if events else b""
+        brought = len(written) <= BROUGHT_BYTES and now_s - self._appended_s >= BROUGHT_AFTER_S
+        self._appended_s = now_s
+        if not brought:
+            self._store.hint(WAKE_EVENTS, self.slug)
         reply: list[Any] = await self._store.run_until(
             within_s,
             _APPEND,
@@ -136,7 +145,7 @@ class EventStream:
             cut,
             post.received_us,
             post.deadline_us,
-            orjson.dumps(events) if events else b"",
+            written,
             len(events),
             self._most_events,
             MAX_QUEUED_BYTES,
@@ -144,6 +153,7 @@ class EventStream:
             "1" if heard else "0",
             self._sender,
             shortest_distinctive(posted) if len(posted) > 1 else NO_BEGINNING,
+            WAKE_EVENTS if brought else "",
             len(dead),
             *dead,
             *players,

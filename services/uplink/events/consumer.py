@@ -12,7 +12,7 @@ from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.relay.store.client import RETRY_EVERY_S, until_redis_answers
 from services.relay.store.clock import AgeRange
-from services.relay.store.event_stream import EventStream
+from services.relay.store.event_stream import EventStream, entries_of
 from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events import ages
@@ -23,6 +23,9 @@ from services.uplink.requests.mirror.mirror import Mirror
 
 JOINED_WITHIN_S = 60.0
 """After an outage, older events say nothing about who is in the game now."""
+
+READ_AGAIN_S = 10.0
+"""What hints bring is taken for this long. Then the stream is read: only that shows that all was read."""
 
 _NOTHING: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happened for a while"}}
 KEEP_ALIVE = StreamEvent(_NOTHING, StreamBatch("", 0, 0, 0, AgeRange(0.0, 0.0), 0.0, 0.0), 0)
@@ -50,6 +53,7 @@ class StreamConsumer:
         self.progress = Progress(Delivered())
         self.unread = True
         """Whether there may be events that were not read."""
+        self._brought = b""  # all that is unread, if a hint brought it
         self.woken = asyncio.get_running_loop().create_future()
         """Done when the pump has to look again: new events, a pong, an error, the time, or the end."""
         self.watched = False
@@ -63,9 +67,11 @@ class StreamConsumer:
         self._ended = ended
         self._joined = joined
 
-    def wake(self, *, unread: bool = True) -> None:
-        """Makes the pump look again, and if `unread`, also for new events."""
-        self.unread = self.unread or unread
+    def wake(self, *, unread: bool = True, batch: bytes = b"") -> None:
+        """Makes the pump look again, and if `unread`, also for new events. `batch` is what a hint brought."""
+        if unread:  # what is not alone is read from the stream
+            self._brought = b"" if self.unread else batch
+            self.unread = True
         if not self.woken.done():
             self.woken.set_result(None)
 
@@ -73,18 +79,21 @@ class StreamConsumer:
         """Starts again from the progress that Redis has. Raises LostLease."""
         await self.acknowledge()
         self.progress = Progress(await until_redis_answers(self._stream.delivered))
-        self.unread = True
+        self.wake()
 
     async def read(self) -> list[StreamEvent]:
         """The next undelivered events of the stream, as soon as Redis is there. The mirror learns of them."""
         self.unread, progress = False, self.progress
-        most = min(READ_ENTRIES, max(1, READ_EVENTS // progress.largest_events))
         asked_s, empty_s = boottime_s(), max(progress.complete_s, self._lease.empty_s)
-        entries = await until_redis_answers(partial(self._stream.read, progress.read_through, most))
-        if len(entries) < most:
-            progress.complete_s = asked_s
-        else:
-            self.unread = True
+        brought, self._brought = self._brought, b""
+        entries = self._next_of(brought) if brought and asked_s - empty_s < READ_AGAIN_S else []
+        if not entries:
+            most = min(READ_ENTRIES, max(1, READ_EVENTS // progress.largest_events))
+            entries = await until_redis_answers(partial(self._stream.read, progress.read_through, most))
+            if len(entries) < most:
+                progress.complete_s = asked_s
+            else:
+                self.unread = True
         if not entries:
             return []
         now_s, oldest_s, aged = self._ages(entries, empty_s)
@@ -99,6 +108,13 @@ class StreamConsumer:
             events += progress.read(entry, age, now_s)
             self._teach_mirror(entry, age, now_s)
         return events
+
+    def _next_of(self, brought: bytes) -> list[StreamEntry]:
+        """The entry that a hint brought (append.lua), if nothing unread is before it."""
+        before, id, at_ms, events = brought.split(b" ", 3)
+        if not self.progress.is_next(id.decode(), before.decode()):
+            return []
+        return entries_of([(id, (b"events", events, b"at", at_ms))])
 
     def _ages(self, entries: list[StreamEntry], empty_s: float) -> tuple[float, float, list[AgeRange]]:
         """The time now, the greatest age of any entry, and the age of each entry.

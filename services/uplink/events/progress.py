@@ -79,6 +79,15 @@ class Progress:
         self.size_bytes = 0
         """The size of all entries in Redis of which nothing is left."""
 
+    def is_next(self, id: str, before: str) -> bool:
+        """Whether the entry `id`, which was stored right behind the entry `before`, is the next one to read.
+
+        No `before`: all others were deleted, so they are delivered.
+        """
+        if before:
+            return before == self.read_through
+        return _place(id) > _place(self.read_through) and _place(id) >= _place(self._stored.entry)
+
     def read(self, entry: StreamEntry, age: AgeRange, read_s: float) -> list[StreamEvent]:
         """The undelivered events of the next entry, in order. `age` is its age at `read_s`."""
         stored, whole = self._stored, (1 << len(entry.events)) - 1

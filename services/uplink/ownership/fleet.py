@@ -255,7 +255,9 @@ class Fleet:
     async def _listen(self) -> None:
         """Wakes an instance as soon as there is something to do, or its lease is free."""
         channels = WAKE_EVENTS, WAKE_RESULTS, WAKE_LEASES
-        async for channel, slugs in resubscribing(lambda: self._context.store.hints(*channels)):
+        async for channel, hint in resubscribing(lambda: self._context.store.messages(*channels)):
+            names, _, batch = hint.partition(b"\n")
+            slugs = names.decode().split()
             if channel == WAKE_LEASES:  # side by side: an uplink that stops frees a hundred
                 task = asyncio.create_task(self._came_free(slugs))
                 self._taking.add(task)
@@ -264,4 +266,6 @@ class Fleet:
             for slug in slugs:
                 with self._contain(slug, FaultKind.LISTENER):
                     if (owner := self.owners.get(slug)) and owner.in_use:
-                        owner.in_use.wake(events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS)
+                        owner.in_use.wake(
+                            events=channel == WAKE_EVENTS, results=channel == WAKE_RESULTS, batch=batch
+                        )

@@ -122,10 +122,10 @@ class OwnedInstance:
         self._consumer.watched = bool(look.watched)
         self.wake(events=look.batches != self._consumer.progress.entries, results=bool(look.results))
 
-    def wake(self, *, events: bool, results: bool) -> None:
-        """There may be events to send, or results of commands."""
+    def wake(self, *, events: bool, results: bool, batch: bytes = b"") -> None:
+        """There may be events to send, those of `batch` among them, or results of commands."""
         if events:
-            self._consumer.wake()
+            self._consumer.wake(batch=batch)
         if results:
             self._command_queue.results.wake()
 

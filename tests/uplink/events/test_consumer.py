@@ -1,12 +1,17 @@
-"""What a reconnect sends again, and events whose type only a newer version knows, in a real store."""
+"""What a reconnect sends again, what hints bring, and events of unknown types, in a real store."""
+
+from collections.abc import AsyncIterator
 
 from prometheus_client import CollectorRegistry
 
+from services.relay.protocol.keys import WAKE_EVENTS
 from services.relay.protocol.records import GameEvent
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import Lease
+from services.relay.store.stream_entries import EventBatch, PostedEvent, StreamEntry
 from services.uplink.events.consumer import StreamConsumer
+from services.uplink.events.progress import StreamEvent
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
 from tests.support.linked import Linked, line
@@ -56,3 +61,99 @@ async def test_an_event_of_an_unknown_type_that_is_too_old_adds_no_label(
     name = "dayz_relay_events_expired_total"
     assert registry.get_sample_value(name, {"type": "other"}) == 1
     assert registry.get_sample_value(name, {"type": UNKNOWN["type"]}) is None
+
+
+class CountedStream(EventStream):
+    """Counts how often it is read."""
+
+    reads = 0
+
+    async def read(self, after: str, count: int) -> list[StreamEntry]:
+        self.reads += 1
+        return await super().read(after, count)
+
+
+async def batches_of(store: Store, slug: str) -> AsyncIterator[bytes]:
+    """What the hints of an instance bring. The first one is empty: it is subscribed."""
+    async for _, hint in store.messages(WAKE_EVENTS):
+        names, _, batch = hint.partition(b"\n")
+        if not hint or names.decode().split() == [slug]:
+            yield batch
+
+
+def said(events: list[StreamEvent]) -> list[GameEvent]:
+    return [one.event for one in events]
+
+
+async def test_what_a_hint_brings_is_not_read_from_the_stream_unless_something_is_before_it(
+    linked: Linked, store: Store, slug: str
+) -> None:
+    stream, lease = CountedStream(store, slug), Lease(store, slug, "up")
+    await lease.renew()
+    consumer = StreamConsumer(stream, Mirror(), lease, UplinkMetrics(CollectorRegistry()))
+    await consumer.begin()
+    assert await consumer.read() == []
+    batches = batches_of(store, slug)
+    await anext(batches)
+
+    await linked.append(1, 2)
+    consumer.wake(batch=await anext(batches))
+    first = await consumer.read()
+    await linked.append(3)
+    third = await anext(batches)
+    consumer.wake(batch=third)
+    assert said(first + await consumer.read()) == [line(1), line(2), line(3)]
+    assert stream.reads == 1
+
+    await linked.append(4)
+    await anext(batches)  # is lost
+    await linked.append(5)
+    consumer.wake(batch=await anext(batches))
+    assert said(await consumer.read()) == [line(4), line(5)]
+    await linked.append(6)
+    consumer.wake(batch=await anext(batches))
+    await linked.append(7)
+    consumer.wake(batch=await anext(batches))
+    assert said(await consumer.read()) == [line(6), line(7)]
+    consumer.wake(batch=third)  # is late
+    assert await consumer.read() == []
+
+
+async def test_what_a_hint_brings_is_not_taken_once_it_is_delivered(
+    linked: Linked, store: Store, slug: str
+) -> None:
+    lease, metrics = Lease(store, slug, "up"), UplinkMetrics(CollectorRegistry())
+    await lease.renew()
+    consumer = StreamConsumer(EventStream(store, slug), Mirror(), lease, metrics)
+    await consumer.begin()
+    await consumer.read()
+    batches = batches_of(store, slug)
+    await anext(batches)
+    await linked.append(1)
+    late = await anext(batches)
+    consumer.wake(batch=late)
+    await consumer.acknowledge(await consumer.read())
+    consumer.wake(batch=late)
+    assert await consumer.read() == []
+    await consumer.begin()
+    assert await consumer.read() == []
+    consumer.wake(batch=late)
+    assert await consumer.read() == []
+    await linked.append(2)
+    consumer.wake(batch=await anext(batches))
+    assert said(await consumer.read()) == [line(2)]
+
+
+async def test_hints_of_large_batches_in_quick_succession_or_of_long_queues_bring_nothing(
+    linked: Linked, store: Store, slug: str
+) -> None:
+    batches = batches_of(store, slug)
+    await anext(batches)
+    stream = EventStream(store, slug)
+    for number, brings in ((1, True), (2, False)):
+        await stream.append(EventBatch([PostedEvent(b"%04d" % number, line(number))]))
+        assert bool(await anext(batches)) == brings
+    await linked.append_events({"type": "log", "data": {"msg": "x" * 5000}})
+    assert await anext(batches) == b""
+    await linked.append(*range(64))
+    assert await anext(batches) == b""

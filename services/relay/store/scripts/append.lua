@@ -18,7 +18,8 @@
 --       13 sender       "" for the mod; another sender's batches are remembered in fields with this prefix
 --       14 distinctive  the length of the shortest head of the batch that has two different events and one that is not a
 --                       log line; a great number if no head has
---       15              number of arguments that follow for dead letters: reason, detail, raw
+--       15 channel      publish a hint there, which brings the batch along (uplink/events/consumer.py); "": none
+--       16              number of arguments that follow for dead letters: reason, detail, raw
 --                       the rest are players: gameId, record; an empty record deletes the player
 --
 -- Returns {word, now_us, place, n}: where the batch is remembered (1 to 4), and the number of events at its head that were
@@ -89,8 +90,17 @@ if nothing_new then count, size = 0, 0 end
 local queued, bytes = (tonumber(stored[1]) or 0) + count, (tonumber(stored[2]) or 0) + size
 if count > 0 then
   if queued > tonumber(ARGV[9]) or bytes > tonumber(ARGV[10]) then return {'full', now, 0, 0} end
+  -- A reader that has not read what waits cannot use the batch, so only the hint of a short queue brings it.
+  local brings = ARGV[15] ~= '' and queued <= 64
+  local newest = brings and redis.call('XREVRANGE', events, '+', '-', 'COUNT', 1)[1]
   -- Ids never go back, but the clock may: so its reading is stored too (store/clock.py).
-  redis.call('XADD', events, '*', 'events', ARGV[7], 'at', string.format('%d', now / 1000))
+  local at = string.format('%d', now / 1000)
+  local id = redis.call('XADD', events, '*', 'events', ARGV[7], 'at', at)
+  if ARGV[15] ~= '' then
+    -- "slug ", and on a second line the id of the entry before it (or nothing), its id, `at`, and the events
+    local batch = brings and table.concat({newest and newest[1] or '', id, at, ARGV[7]}, ' ') or ''
+    redis.call('PUBLISH', ARGV[15], string.match(events, '{(.*)}') .. ' \n' .. batch)
+  end
 end
 
 -- Number of events accepted in each of the last 60 minutes: m0..m59 "minute count", in minutes since 1970.
@@ -117,8 +127,8 @@ redis.call('HSET', intake, b .. place, digests .. string.format(' %s %016d %016d
   sender .. 'slot', place, 'events', queued, 'bytes', bytes, tally, minute .. ' ' .. counted + count)
 if nothing_new then return {'accepted', now, place, repeated} end
 
-local dead_end = 16 + ARGV[15]
-for i = 16, dead_end - 1, 3 do
+local dead_end = 17 + ARGV[16]
+for i = 17, dead_end - 1, 3 do
   redis.call('XADD', dead, 'MAXLEN', '~', ARGV[11], '*', 'reason', ARGV[i], 'detail', ARGV[i + 1], 'raw', ARGV[i + 2])
 end
 for i = dead_end, #ARGV, 2 do
