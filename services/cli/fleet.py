@@ -8,9 +8,10 @@ from rich.text import Text
 
 from services.cli.api import RelayApi
 from services.cli.tables import Part, Rows, cut, label
-from services.cli.terminal import ago, many, runnable, safe
+from services.cli.terminal import many, runnable, safe
 from services.relay.protocol.link_states import LinkState, link_word
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
+from services.relay.service.durations import span
 
 Server = Mapping[str, Any]
 """A server as the admin API shows it, and all servers in numbers."""
@@ -89,7 +90,7 @@ def _cells(server: Server) -> tuple[str | Text, ...]:
         state(server),
         server["slug"],
         cut(safe(server["name"]), NAME_COLUMNS),
-        label("never" if silent_s is None else f"{ago(silent_s)} ago", "green" if fresh else "red"),
+        label("never" if silent_s is None else f"{span(silent_s)} ago", "green" if fresh else "red"),
         link(server),
         "?" if players is None else str(players),
         _waiting(server),
@@ -110,4 +111,4 @@ def _waiting(server: Server) -> str | Text:
     if not server["events_waiting"]:
         return "0"
     old_s = server["oldest_event_s"] or 0.0
-    return label(f"{server['events_waiting']} ({ago(old_s)})", "yellow" if old_s > OLD_S else "")
+    return label(f"{server['events_waiting']} ({span(old_s)})", "yellow" if old_s > OLD_S else "")

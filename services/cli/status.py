@@ -13,11 +13,12 @@ from services.cli.api import RelayApi
 from services.cli.at_relay import Told
 from services.cli.fleet import Server, link, look_at_all, look_at_first, overview, state, summary
 from services.cli.tables import Part, console_for, label
-from services.cli.terminal import age_s, ago, runnable, safe
+from services.cli.terminal import age_s, runnable, safe
 from services.cli.watching import until_nobody_watches
 from services.relay.protocol.errors import RelayError
 from services.relay.protocol.vocabulary import Origin
 from services.relay.service import logs
+from services.relay.service.durations import span
 
 EVERY_S = 1.0
 ANSWER_WITHIN_S = 3.0
@@ -58,7 +59,7 @@ async def _watch(relay: RelayApi, servers: list[Server], fleet: Server) -> None:
                 seen_s, trouble = time.monotonic(), ""
             except (RelayError, TimeoutError) as error:
                 reason = str(error) or "the relay does not answer"
-                trouble = f"this is {ago(time.monotonic() - seen_s)} old: {reason}"
+                trouble = f"this is {span(time.monotonic() - seen_s)} old: {reason}"
 
 
 def _noted(fleet: Server) -> list[Text]:
@@ -95,13 +96,13 @@ def _named(details: Iterable[tuple[str, str]]) -> list[Text]:
 
 def _details(server: Server) -> list[tuple[str, str]]:
     mod, made_up = server["mod"], server["made_up_positions"]
-    heard = "never called" if mod["silent_s"] is None else f"heard of {ago(mod['silent_s'])} ago"
+    heard = "never called" if mod["silent_s"] is None else f"heard of {span(mod['silent_s'])} ago"
     held = {None: "", 0: ", polls are not held"}.get(
         mod["hold_s"], f", polls held for {mod['hold_s'] or 0:g} s"
     )
     waiting = f"{server['events_waiting']} ({server['events_waiting_bytes']:,} bytes)"
     if server["oldest_event_s"] is not None:
-        waiting += f", the oldest for {ago(server['oldest_event_s'])}"
+        waiting += f", the oldest for {span(server['oldest_event_s'])}"
     return [
         ("defined in", Origin(server["origin"]).words),
         ("mod keys", str(len(server["mod_keys"]))),
@@ -117,7 +118,7 @@ def _details(server: Server) -> list[tuple[str, str]]:
         ("dead letters", str(server["dead_letters"])),
         (
             "positions made up",
-            f"{made_up}, the last {ago(age_s(server['last_made_up']))} ago" if made_up else "none",
+            f"{made_up}, the last {span(age_s(server['last_made_up']))} ago" if made_up else "none",
         ),
         ("note", server["note"]),
     ]

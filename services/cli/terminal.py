@@ -14,7 +14,6 @@ import orjson
 
 from services.relay.protocol.errors import ConfigError, RelayError, StoreRefused
 from services.relay.service import logs
-from services.relay.service.durations import span
 
 NAME = "dayz-relay"
 COMMAND_VARIABLE = "DAYZ_RELAY_COMMAND"
@@ -28,11 +27,6 @@ safe = logs.printable
 def many(number: int, what: str) -> str:
     """ "1 note", "2 notes"."""
     return f"{number:,} {what}{'s' * (number != 1)}"
-
-
-def ago(seconds: float | None) -> str:
-    """How long ago: "3 s", "5 min", "2 h", "4 d", "never"."""
-    return "never" if seconds is None else span(seconds)
 
 
 def clock(moment: str) -> str:

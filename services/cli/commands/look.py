@@ -18,9 +18,10 @@ from services.cli.options import (
     examples,
     known_slugs,
 )
-from services.cli.terminal import ago, safe
+from services.cli.terminal import safe
 from services.relay.protocol.ends import STATE_WORDS, CommandEnd
 from services.relay.protocol.vocabulary import Action, EventType
+from services.relay.service.durations import span
 
 if TYPE_CHECKING:
     from services.cli.api import RelayApi
@@ -160,7 +161,7 @@ async def players(relay: "RelayApi", slug: MaybeSlug = None) -> Told:
     for slug, known in found.items():
         said = "not known yet, Takaro asks within a minute"
         if known["age_s"] is not None:
-            said = f"{len(known['players'])} online, as of {ago(known['age_s'])} ago"
+            said = f"{len(known['players'])} online, as of {span(known['age_s'])} ago"
         parts.append(label(f"{slug}: {said}", "dim"))
     return Told(found, *(parts or ["No server is served."]))
 
@@ -206,7 +207,7 @@ async def _why(relay: "RelayApi", slug: str, ended: dict[str, Any]) -> str:
         return f"{slug} refused it: {safe(ended['detail'])}"
     if state == CommandEnd.NOT_DELIVERED:
         silent_s = (await relay.get(relay.path(slug)))["mod"]["silent_s"]
-        heard = "has never called" if silent_s is None else f"was last heard of {ago(silent_s)} ago"
+        heard = "has never called" if silent_s is None else f"was last heard of {span(silent_s)} ago"
         return f"{words}: the mod of {slug} {heard}"
     return words
 

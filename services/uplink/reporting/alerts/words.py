@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from services.relay.service.durations import exact
 from services.uplink.reporting.alerts.conditions import Condition, Transition
 
 MAX_CHARS = 1_800
@@ -32,7 +33,7 @@ _SHORT: dict[tuple[Condition, bool], str] = {
 
 def sentence(transition: Transition) -> str:
     """The transition as a sentence, without the name of the instance."""
-    lasted = duration(transition.at_s - transition.since_s)
+    lasted = exact(transition.at_s - transition.since_s)
     match transition.condition, transition.began:
         case Condition.SILENT, True:
             return f"the game server is silent: nothing was heard of its mod for {lasted}"
@@ -43,7 +44,7 @@ def sentence(transition: Transition) -> str:
         case Condition.REFUSED, False:
             return f"Takaro accepts this server again after {lasted}"
         case Condition.BACKLOG, True:
-            oldest = duration(transition.seen.oldest_s)
+            oldest = exact(transition.seen.oldest_s)
             return (
                 f"{transition.seen.events:,} events wait for Takaro, the oldest for {oldest};"
                 f" the link is {transition.seen.link or 'not there yet'}"
@@ -96,18 +97,6 @@ def generic(transitions: Sequence[Transition]) -> dict[str, Any]:
 def escaped(text: str) -> str:
     """The text as Discord shows it unchanged on one line: no markdown, no link, no mention."""
     return _MARKDOWN.sub(r"\\\1", _UNPRINTABLE.sub(" ", text))
-
-
-def duration(seconds: float) -> str:
-    """A time in one or two units: "45 s", "12 min", "3 h 5 min", "2 d 4 h"."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    for unit, unit_s, part, part_s in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60)):
-        if whole >= unit_s:
-            rest = whole % unit_s // part_s
-            return f"{whole // unit_s} {unit}" + (f" {rest} {part}" if rest else "")
-    return f"{whole // 60} min"
 
 
 def _rest(transitions: Sequence[Transition]) -> str:

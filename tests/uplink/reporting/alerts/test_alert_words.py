@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.relay.service.durations import exact
 from services.uplink.reporting.alerts.conditions import Condition, Sighting, Transition
-from services.uplink.reporting.alerts.words import MAX_LISTED, discord, duration, escaped, generic, sentence
+from services.uplink.reporting.alerts.words import MAX_LISTED, discord, escaped, generic, sentence
 
 SEEN = Sighting(
     "A server", silent_s=200.0, unheard_s=200.0, link="waiting", events=1_234, fullness=0.1, oldest_s=400.0
@@ -49,7 +50,7 @@ def test_each_transition_is_a_sentence(condition: Condition, began: bool, words:
     ],
 )
 def test_a_duration_has_one_or_two_units(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+    assert exact(seconds) == said
 
 
 HOSTILE = "@everyone <@1> **big** [x](https://evil.example) `code` \n# head ||spoiler|| \u202egnp"
