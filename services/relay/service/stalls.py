@@ -24,26 +24,31 @@ class Stalls:
         self.steady_from_s = float("-inf")
         self.steady_until_s = now_s + BEAT_EVERY_S + NOTICED_S
         self._beat_s = now_s
-        self._ended_s = float("-inf")
-        self._lasted_s = 0.0
+        self._alive_s = 0.0  # how long the loop has been alive
+        self._stalls: list[tuple[float, float]] = []  # `_alive_s` at each of the last ones, and its length
 
     def beat(self, now_s: float) -> None:
         """The loop is alive."""
-        late_s = now_s - self._beat_s - BEAT_EVERY_S
-        if late_s > NOTICED_S:
-            # Bytes from the standstill before this one may still be unread: they are as old as both together.
-            self._ended_s, self._lasted_s = now_s, self.waited_s(now_s)
+        passed_s = now_s - self._beat_s
+        if passed_s - BEAT_EVERY_S > NOTICED_S:
+            recent = [stall for stall in self._stalls if self._alive_s - stall[0] < READ_WITHIN_S]
+            self._stalls = [*recent, (self._alive_s, passed_s)]
             self.steady_from_s = now_s + READ_WITHIN_S
+        else:
+            self._alive_s += passed_s
         self._beat_s = now_s
         self.steady_until_s = now_s + BEAT_EVERY_S + NOTICED_S
 
     def waited_s(self, now_s: float) -> float:
-        """How long bytes that are read at `now_s` may have waited; 0: no standstill was just now."""
-        silent_s = now_s - self._beat_s
-        if silent_s - BEAT_EVERY_S > NOTICED_S:
-            before_s = self._lasted_s if self._beat_s - self._ended_s < READ_WITHIN_S else 0.0
-            return silent_s + before_s
-        return self._lasted_s if now_s - self._ended_s < READ_WITHIN_S else 0.0
+        """How long bytes that are read at `now_s` may have waited; 0: no standstill was just now.
+
+        Bytes from one standstill may still be unread after the next one, but not once the loop has been alive
+        for READ_WITHIN_S since.
+        """
+        silent_s, alive_s = now_s - self._beat_s, self._alive_s
+        if silent_s - BEAT_EVERY_S <= NOTICED_S:
+            alive_s, silent_s = alive_s + silent_s, 0.0
+        return silent_s + sum(lasted_s for at_s, lasted_s in self._stalls if alive_s - at_s < READ_WITHIN_S)
 
 
 async def watch(stalls: Stalls) -> None:

@@ -42,3 +42,15 @@ def test_bytes_from_one_standstill_read_after_another_may_be_as_old_as_both() ->
     stalls.beat(18.5)
     assert stalls.waited_s(18.6) == pytest.approx(16.5)
     assert beaten(*STEADY, 17.0, *[17.0 + n * BEAT_EVERY_S for n in range(1, 20)]).waited_s(25.0) < 4.0
+
+
+def test_many_standstills_with_time_to_read_between_them_do_not_add_up() -> None:
+    """A request was refused as too old after a few, however new it was."""
+    stalls, now_s = Stalls(0.0), 0.0
+    for _ in range(10):
+        for _ in range(6):
+            now_s += BEAT_EVERY_S
+            stalls.beat(now_s)
+        now_s += 2.0
+        stalls.beat(now_s)
+    assert stalls.waited_s(now_s + 0.1) == pytest.approx(4.0)  # the last one, and the one 1.5 s before it
