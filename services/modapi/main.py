@@ -100,6 +100,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             ).listen(mods_port),
             Listener(StillThere(pages)).listen(admin),
         )
+        await served_instances.write_notes()
     finally:
         await store.close()
         logger.info("stopped")

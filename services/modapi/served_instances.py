@@ -1,5 +1,6 @@
 """The instances that this modapi serves, and their keys. Both follow the directory."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -93,6 +94,13 @@ class ServedInstances:
                         served.polls.wake()
         finally:
             self._unsubscribed()
+
+    async def write_notes(self) -> None:
+        """Writes the notes about answers that still wait. Without them another modapi could take the next
+        batch of a mod, if it is equal to the last one, for a repeat."""
+        served = self.instances.values()
+        intakes = (intake for one in served for intake in (one.intake, one.agent_intake))
+        await asyncio.gather(*(intake.stream.notes.write() for intake in intakes))
 
     def _unsubscribed(self) -> None:
         self._subscribed = False
