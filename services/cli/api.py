@@ -109,10 +109,7 @@ class RelayApi:
     async def _check(self, answer: "httpx.Response") -> None:
         """Raises RelayAway if another program, which may answer with JSON too, has this address."""
         if answer.is_success and RELAY_HEADER not in answer.headers:
-            raise RelayAway(
-                f"{self._at.url} answers {answer.status_code}, and not as a relay of this version: is it the"
-                " admin port of modapi?"
-            )
+            raise self._no_relay(answer.status_code)
 
     async def error(self, status: int, body: bytes, path: str) -> RelayError:
         """What is wrong, by an answer that is no success."""
@@ -143,12 +140,10 @@ class RelayApi:
         return RelayError(f"{text}: {clean(str(problem['fix']))}" if code in FIXED_BY_API else text)
 
     def _no_relay(self, status: int) -> RelayAway:
-        url = self._at.url
-        if status in (404, 405):
-            return RelayAway(
-                f"{url} has no such call of the admin API: is it the admin port of this version?"
-            )
-        return RelayAway(f"{url} answers {status}, and not as a relay: is it the admin port of modapi?")
+        return RelayAway(
+            f"{self._at.url} answers {status}, and not as a relay of this version: is it the admin port of"
+            " modapi?"
+        )
 
     def report_lost(self, error: BaseException) -> None:
         """Print that a stream was lost, once for all of them until one is back."""

@@ -194,8 +194,8 @@ def other(status: int, context: ssl.SSLContext | None = None, **more: str) -> It
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (404, "has no such call of the admin API: is it the admin port of this version?"),
-        (502, "answers 502, and not as a relay: is it the admin port of modapi?"),
+        (404, "answers 404, and not as a relay of this version: is it the admin port of modapi?"),
+        (502, "answers 502, and not as a relay of this version: is it the admin port of modapi?"),
         (200, "answers 200, and not as a relay of this version: is it the admin port of modapi?"),
     ],
 )
