@@ -119,11 +119,8 @@ class RequestHandler:
                 self._answer(request, orjson.dumps(self._own_answer(action)), OWN)
             elif kind is ActionKind.READ and (known := self._reads.known_answer(action, args)):
                 self._answer(request, *known)
-            elif request.begun_s >= self._refused_from_s:
-                self._fail(request, failures.RELAY_STOPS)
-            elif len(self._open) >= MAX_OPEN:  # other limits count what is in Redis, and reads that differ
-                self._metrics.beyond("open_commands")
-                self._fail(request, failures.QUEUE_FULL)
+            elif refusal := self._refusal(request.begun_s):
+                self._fail(request, refusal)
             else:
                 task = self._loop.create_task(self._work(request))
                 self._open[task] = request
@@ -131,6 +128,15 @@ class RequestHandler:
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
             self._fail(request, failures.FAULT)
+
+    def _refusal(self, begun_s: float) -> CommandFailure | None:
+        """Why a request that begins now is not asked of the mod; None: it is."""
+        if begun_s >= self._refused_from_s:
+            return failures.RELAY_STOPS
+        if len(self._open) >= MAX_OPEN:  # other limits count what is in Redis, and reads that differ
+            self._metrics.beyond("open_commands")
+            return failures.QUEUE_FULL
+        return None
 
     def _own_answer(self, action: Action) -> Any:
         if action is Action.TEST_REACHABILITY:
