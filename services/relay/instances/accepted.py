@@ -6,7 +6,7 @@ They are read from Redis, without an owner: they show that a mod works before it
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from itertools import takewhile
 
 from services.relay.instances.activity import REMEMBERED, ActivityEntry
@@ -99,10 +99,8 @@ class _Follower:
             entries = (await self._stream.newest(BATCHES))[::-1]
         elif facts.oldest_ms is not None:
             entries = await self._stream.read(last or "", BATCHES)
-        settled = list(takewhile(lambda entry: _is_settled(entry, facts.now_ms, settled_ms), entries))
-        found: list[ActivityEntry] = []
-        if settled:
-            found = waiting(settled[::-1], await self._stream.delivered(), facts.now_ms, settled_ms)
+        settled = settled_of(entries, facts.now_ms, settled_ms)
+        found = undelivered_events(settled[::-1], await self._stream.delivered()) if settled else []
         if last is None:
             found = found[:REMEMBERED]
         if settled or not entries:
@@ -119,19 +117,15 @@ class _Follower:
         return _shown(dead_letters), dead_letters[-1].id if dead_letters else last or ""
 
 
-def _is_settled(entry: StreamEntry, now_ms: int, settled_ms: int) -> bool:
-    """Whether the entry is old enough to count as waiting, or from before Redis' clock was set back."""
-    return not 0 <= now_ms - entry.accepted_ms < settled_ms
+def settled_of(entries: Iterable[StreamEntry], now_ms: int, settled_ms: int) -> list[StreamEntry]:
+    """The first entries that are old enough to count as waiting, or from before Redis' clock was set back."""
+    return list(takewhile(lambda entry: not 0 <= now_ms - entry.accepted_ms < settled_ms, entries))
 
 
-def waiting(
-    entries: Sequence[StreamEntry], delivered: Delivered, now_ms: int, settled_ms: int
-) -> list[ActivityEntry]:
+def undelivered_events(entries: Iterable[StreamEntry], delivered: Delivered) -> list[ActivityEntry]:
     """The events of `entries` (the newest first) that are not delivered, the newest first. Pure."""
     found = []
     for entry in entries:
-        if not _is_settled(entry, now_ms, settled_ms):
-            continue
         skip = delivered.skip if entry.id == delivered.entry else 0
         needed = delivered.needed.get(entry.id, -1)  # all bits
         found += [

@@ -5,7 +5,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.relay.instances.accepted import BATCHES, SETTLED_MS, accepted, follow, undelivered, waiting
+from services.relay.instances.accepted import (
+    BATCHES,
+    SETTLED_MS,
+    accepted,
+    follow,
+    settled_of,
+    undelivered,
+    undelivered_events,
+)
 from services.relay.instances.activity import REMEMBERED, ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
 from services.relay.instances.facts import facts_of
@@ -34,7 +42,8 @@ def test_events_that_are_not_delivered_wait_the_newest_first() -> None:
         entry("2-0", "c", age_ms=SETTLED_MS),
         entry("1-0", "a", "b1", "b2"),
     ]
-    found = waiting(entries, Delivered("1-0", 1), NOW_MS, SETTLED_MS)
+    settled = settled_of(entries[::-1], NOW_MS, SETTLED_MS)
+    found = undelivered_events(settled[::-1], Delivered("1-0", 1))
     assert [one.data["msg"] for one in found] == ["c", "b2", "b1"]
     assert {one.state for one in found} == {"waiting"}
     assert found[0].at_ms == NOW_MS - SETTLED_MS
@@ -43,7 +52,7 @@ def test_events_that_are_not_delivered_wait_the_newest_first() -> None:
 def test_events_delivered_ahead_of_others_do_not_wait() -> None:
     entries = [entry("2-0", "d", "e", "f"), entry("1-0", "a", "b", "c")]
     delivered = Delivered("1-0", 1, {"1-0": 0b100, "2-0": 0b001})
-    assert [one.data["msg"] for one in waiting(entries, delivered, NOW_MS, SETTLED_MS)] == ["d", "c"]
+    assert [one.data["msg"] for one in undelivered_events(entries, delivered)] == ["d", "c"]
 
 
 def test_an_event_that_was_just_delivered_is_not_shown_as_waiting_too() -> None:
