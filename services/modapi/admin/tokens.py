@@ -102,10 +102,7 @@ class AdminTokens:
 
     async def _read(self) -> None:
         found = await self._store.send("HGETALL", ADMIN_TOKENS)
-        self._stored = {
-            name.decode(): _Stored.model_validate_json(text)
-            for name, text in (found.items() if isinstance(found, dict) else pairs(found))
-        }
+        self._stored = {name.decode(): _Stored.model_validate_json(text) for name, text in pairs(found)}
         self._read_s = time.monotonic()
 
 

@@ -107,5 +107,5 @@ def _with_locked_out(entries: dict[str, ServedEntry]) -> dict[str, ServedEntry]:
             if not entry.keys:
                 locked = "its mod is not let in: with several instances each needs a mod key"
                 note = "; ".join(filter(None, (entry.note, locked)))
-                entries[slug] = replace(entry, keys=(), note=note)
+                entries[slug] = replace(entry, note=note)
     return entries
