@@ -65,16 +65,15 @@ def full_disk(data: Path, needed: int = NEEDED_BYTES) -> str:
     return f"--data {data}: its disk is full ({left:,} bytes left): make room there" if left < needed else ""
 
 
-def complaint(data: Path) -> str:
+def complaint(data: Path, needed: int = NEEDED_BYTES) -> str:
     """What is wrong with the disk or the files of the store in `data`, and the fix, or "". Only looks."""
     folder = data / "appendonlydir"
     try:
-        if folder.is_dir():
-            if full := full_disk(data):
-                return full
-            named, told = _manifest(folder)
-            if told or _damages(folder, named, thorough=True):
-                return f"{folder}: a power cut has torn the end of a file: `dayz-relay up` mends it"
+        if data.is_dir() and (full := full_disk(data, needed)):
+            return full  # first: without room no file can be mended
+        named, told = _manifest(folder) if folder.is_dir() else ([], [])
+        if told or _damages(folder, named, thorough=True):
+            return f"{folder}: a power cut has torn the end of a file: `dayz-relay up` mends it"
     except ConfigError as error:
         return str(error)
     except OSError as error:

@@ -106,6 +106,9 @@ def test_the_same_files_keep_the_server_from_starting_without_it(kept: Kept) -> 
 def test_a_full_disk_is_named_for_the_store_cannot_even_log_it(tmp_path: Path) -> None:
     assert full_disk(tmp_path) == ""
     assert full_disk(tmp_path, needed=2**63).endswith("bytes left): make room there")
+    # Also before there are files: the store cannot make them.
+    assert complaint(tmp_path, needed=2**63).endswith("bytes left): make room there")
+    assert complaint(tmp_path) == complaint(tmp_path / "not-there") == ""
 
 
 def test_a_whole_file_is_not_changed(kept: Kept) -> None:
