@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from services.modapi.fleet.rows import ServerCause, State
+from services.modapi.fleet.rows import State
 from services.relay.instances.diagnosis import ProblemCode
+from services.relay.instances.facts import ServerCause
 from services.relay.instances.records import ExternalId
 from services.relay.instances.registry import OVERLAP_S
 from services.relay.protocol.vocabulary import Origin

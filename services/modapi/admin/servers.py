@@ -10,9 +10,10 @@ from services.modapi.admin import models
 from services.modapi.admin.context import AdminContext, Context, Row
 from services.modapi.admin.repeats import IdempotencyKey, OnceRoute, once_of
 from services.modapi.admin.views import fits, page_of, server_of
-from services.modapi.fleet.rows import ServerCause, ServerRow, State
+from services.modapi.fleet.rows import ServerRow, State
 from services.modapi.fleet.view import READ_AT_ONCE
 from services.relay.instances.entries import active
+from services.relay.instances.facts import ServerCause
 from services.relay.instances.mod_config import MOD_CONFIG_PATH, mod_config, mod_url
 from services.relay.instances.registry import Issued
 from services.relay.service.settings import Instance

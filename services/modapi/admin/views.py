@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from services.modapi.admin import models
-from services.modapi.fleet.rows import ServerCause, ServerRow, State
+from services.modapi.fleet.rows import ServerRow, State
 from services.relay.instances.diagnosis import Problem
+from services.relay.instances.facts import ServerCause
 from services.relay.instances.state import OnlinePlayers
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.entries import ServedEntry
-from services.relay.instances.facts import Facts, ServerState, server_state
+from services.relay.instances.facts import Facts, ServerCause, server_cause
 
 
 @unique
@@ -17,20 +17,6 @@ class State(StrEnum):
     ATTENTION = "attention"
     UP = "up"
     DISABLED = "disabled"
-
-
-@unique
-class ServerCause(StrEnum):
-    """The first thing that keeps a server from being up; `up` if there is none."""
-
-    UP = ServerState.UP.value
-    DISABLED = "disabled"
-    NOT_SERVED = "not_served"
-    NO_TOKEN = ServerState.NO_TOKEN.value
-    NO_OWNER = ServerState.NO_OWNER.value
-    NEVER_CALLED = ServerState.NEVER_CALLED.value
-    SILENT = ServerState.SILENT.value
-    NOT_LINKED = ServerState.NOT_LINKED.value
 
 
 class ServerRow(NamedTuple):
@@ -46,7 +32,7 @@ class ServerRow(NamedTuple):
         if not self.entry.active:
             return ServerCause.DISABLED if self.entry.disabled else ServerCause.NOT_SERVED
         has_token = self.entry.instance.registration_token is not None
-        return ServerCause(server_state(self.facts, has_token=has_token).value)
+        return server_cause(self.facts, has_token=has_token)
 
     @property
     def there_ms(self) -> int:

@@ -1,6 +1,6 @@
 """Numbers, times and states as people read them. Pure."""
 
-from services.modapi.fleet.rows import ServerCause
+from services.relay.instances.facts import ServerCause
 from services.relay.service.durations import span
 
 CAUSES = {

@@ -93,25 +93,27 @@ def note_failed(store: Store, slug: str, operation_id: str, now_ms: int) -> None
 
 
 @unique
-class ServerState(StrEnum):
-    """The first one that is true counts. It labels a metric, so the set is fixed."""
+class ServerCause(StrEnum):
+    """The first thing that keeps a server from being up; `up` if there is none."""  # it labels a metric
 
+    UP = "up"
+    DISABLED = "disabled"
+    NOT_SERVED = "not_served"
     NO_TOKEN = "no_token"  # no registration token: nothing reaches Takaro
     NO_OWNER = "no_owner"  # no uplink owns it
     NEVER_CALLED = "never_called"  # its mod has never called
     SILENT = "silent"
     NOT_LINKED = "not_linked"
-    UP = "up"
 
 
-def server_state(facts: Facts, *, has_token: bool) -> ServerState:
-    """The state of an instance with these facts: up, or the first thing that keeps it from being up."""
+def server_cause(facts: Facts, *, has_token: bool) -> ServerCause:
+    """The cause for a served instance with these facts."""
     if not has_token:
-        return ServerState.NO_TOKEN
+        return ServerCause.NO_TOKEN
     if not facts.uplink:
-        return ServerState.NO_OWNER
+        return ServerCause.NO_OWNER
     if facts.silent_s is None:
-        return ServerState.NEVER_CALLED
+        return ServerCause.NEVER_CALLED
     if facts.silent_s > SILENT_AFTER_S:
-        return ServerState.SILENT
-    return ServerState.UP if facts.link == LinkState.READY else ServerState.NOT_LINKED
+        return ServerCause.SILENT
+    return ServerCause.UP if facts.link == LinkState.READY else ServerCause.NOT_LINKED

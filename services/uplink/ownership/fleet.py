@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from services.relay.instances.facts import ServerState
+from services.relay.instances.facts import ServerCause
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
 from services.relay.service import stalls
@@ -217,7 +217,7 @@ class Fleet:
     async def _measure(self) -> None:
         """Updates the metrics of each instance, a few at a time, so that the loop is not held up."""
         while True:
-            slugs, states = list(self.instances), list[ServerState]()
+            slugs, states = list(self.instances), list[ServerCause]()
             for start in range(0, len(slugs), MEASURED_AT_ONCE):
                 found = await asyncio.gather(
                     *(self._measured(slug) for slug in slugs[start : start + MEASURED_AT_ONCE])
@@ -226,7 +226,7 @@ class Fleet:
             self._context.metrics.show_states(states)
             await asyncio.sleep(until_beat_s(self._times.measure_every_s))
 
-    async def _measured(self, slug: str) -> ServerState | None:
+    async def _measured(self, slug: str) -> ServerCause | None:
         with self._contain(slug, FaultKind.LOOP), contextlib.suppress(StoreError):
             if self._holds(slug):
                 self._unowned.forget(slug)

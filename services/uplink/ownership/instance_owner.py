@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from services.relay.instances.facts import Facts, ServerState, facts_of, server_state
+from services.relay.instances.facts import Facts, ServerCause, facts_of, server_cause
 from services.relay.protocol.errors import LostLease, StoreError
 from services.relay.protocol.link_states import LinkState
 from services.relay.service.clocks import boottime_s
@@ -238,7 +238,7 @@ class InstanceOwner:
             await cancelled(running)
             self._running.pop(owned, None)
 
-    async def measure(self) -> ServerState | None:
+    async def measure(self) -> ServerCause | None:
         """Updates the metrics of the instance and returns its state, if it is ours. Raises StoreError."""
         if not self.lease.held:
             return None
@@ -246,7 +246,7 @@ class InstanceOwner:
             self.in_use.measure(self._row)
         self._facts = facts = await facts_of(self._context.store, self.instance.slug)
         self._context.metrics.show_waiting(self._row, facts)
-        return server_state(facts, has_token=True)
+        return server_cause(facts, has_token=True)
 
     def sighting(self) -> Sighting | None:
         """The input of the alerts, if the instance is ours and its state is known."""

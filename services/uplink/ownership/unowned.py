@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from services.relay.instances.facts import ServerState, facts_of, server_state
+from services.relay.instances.facts import ServerCause, facts_of, server_cause
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -29,7 +29,7 @@ class UnownedInstances:
         if instance and instance.registration_token is None:
             self._metrics.instances.forget(slug)
 
-    async def measure(self, instance: Instance) -> ServerState | None:
+    async def measure(self, instance: Instance) -> ServerCause | None:
         """Shows an instance that has no owner, and returns its state. None: it has one. Raises StoreError."""
         slug, facts = instance.slug, await facts_of(self._store, instance.slug)
         if facts.uplink or self._is_held(slug):
@@ -39,4 +39,4 @@ class UnownedInstances:
         row = self._metrics.instances.row(slug)
         row.shown = lambda: self._is_held(slug) or slug in self._status
         self._metrics.show_waiting(row, facts)
-        return server_state(facts, has_token=instance.registration_token is not None)
+        return server_cause(facts, has_token=instance.registration_token is not None)

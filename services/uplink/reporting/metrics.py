@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
 
-from services.relay.instances.facts import Facts, ServerState
+from services.relay.instances.facts import Facts, ServerCause
 from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.vocabulary import Action, EventType
@@ -23,6 +23,8 @@ AGES_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3_600.0)
 OWN, TOO_LATE = "own", "too_late"
 FRESH, STALE, MADE_UP = "fresh", "stale", "made_up"
 OUTCOMES = (OWN, FRESH, STALE, MADE_UP, TOO_LATE, *CommandEnd)
+
+CAUSES_OF_SERVED = [one for one in ServerCause if one not in (ServerCause.DISABLED, ServerCause.NOT_SERVED)]
 
 OTHER_TYPE = "other"
 """The label of an event whose type this version does not know: a newer modapi stored it."""
@@ -166,7 +168,7 @@ class UplinkMetrics(MetricTable):
         "dayz_relay_instances",
         "Instances that are served, by the first thing that keeps them from being up. Each uplink counts "
         "those that it owns, and those of its share that nobody owns.",
-        state=ServerState,
+        state=CAUSES_OF_SERVED,
     )
     leases_wanted = gauge("dayz_relay_leases_wanted", "Instances that some uplink has to own.")
     lease_changes = counter(
@@ -233,8 +235,8 @@ class UplinkMetrics(MetricTable):
         row.set(OLDEST, (facts.oldest_ms or 0) / 1000)
         row.set(DEAD_LETTERS, facts.dead)
 
-    def show_states(self, states: Iterable[ServerState]) -> None:
+    def show_states(self, states: Iterable[ServerCause]) -> None:
         """Shows the number of instances in each state."""
         counts = Tally(states)
-        for state in ServerState:
+        for state in CAUSES_OF_SERVED:
             self.by_state.labels(state).set(counts[state])

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from pydantic import SecretStr
 from starlette.responses import Response
 
-from services.modapi.fleet.rows import ServerCause, ServerRow, State, state_of
+from services.modapi.fleet.rows import ServerRow, State, state_of
 from services.modapi.page import fleet, rendering, server
 from services.modapi.page.access import is_local
 from services.modapi.page.chart import day_bar, nice
@@ -27,7 +27,7 @@ from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.diagnosis import Problem, ProblemCode, diagnose
 from services.relay.instances.entries import ServedEntry
-from services.relay.instances.facts import Facts
+from services.relay.instances.facts import Facts, ServerCause
 from services.relay.instances.history import LENGTH_S, Minute, last_day
 from services.relay.instances.records import KeyDigest
 from services.relay.instances.state import OnlinePlayers

@@ -8,7 +8,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.relay.instances.facts import ServerState
 from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
@@ -20,7 +19,7 @@ from services.sim.ports import free_port
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet, FleetTimes
-from services.uplink.reporting.metrics import UplinkMetrics
+from services.uplink.reporting.metrics import CAUSES_OF_SERVED, UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.series import shown
 from tests.support.waiting import until
@@ -47,7 +46,7 @@ class Uplink:
         """The number of instances in each state, without states that no instance has."""
         found = {
             state: self.registry.get_sample_value("dayz_relay_instances", {"state": state}) or 0.0
-            for state in map(str, ServerState)
+            for state in map(str, CAUSES_OF_SERVED)
         }
         return {state: count for state, count in found.items() if count}
 
