@@ -130,12 +130,13 @@ class EventPump:
             now_s = boottime_s()
             plan = self._plan(now_s)
             if plan.read or now_s >= self._lease.trusted_until_s:
+                # While Redis is away the lease is not lost, and the socket stays open. Until then nothing is
+                # read: a primary that was cut off has events that nobody has accepted. With those the ones
+                # would count as read that another primary has accepted meanwhile.
+                await self._until_trusted()
                 if plan.read:
                     self._gap_queue.unseen += await consumer.read()
-                # While Redis is away the lease is not lost, and the socket stays open.
-                while (now_s := boottime_s()) >= self._lease.trusted_until_s:
-                    await self._lease.until_renewed()
-                plan = self._plan(now_s)
+                plan = self._plan(now_s := await self._until_trusted())
             # No `await` between the lease check and the write.
             write_s = min(plan.events_s, plan.ping_s, plan.keep_alive_s)
             if now_s >= write_s:
@@ -149,6 +150,12 @@ class EventPump:
             elif not plan.read:
                 await self._wait(min(write_s, plan.acknowledge_s), now_s)
         await consumer.acknowledge()
+
+    async def _until_trusted(self) -> float:
+        """Waits until the lease may be trusted. Returns the time then."""
+        while (now_s := boottime_s()) >= self._lease.trusted_until_s:
+            await self._lease.until_renewed()
+        return now_s
 
     def _plan(self, now_s: float) -> Plan:
         """Decides what is next. Changes nothing."""

@@ -16,7 +16,7 @@ from services.relay.protocol.errors import LostLease
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import Action
-from services.relay.store.client import Store
+from services.relay.store.client import Store, pairs
 from services.sim.takaro import requests
 from services.sim.takaro.socket import SimSocket
 from services.uplink.connection.backoff import Delays
@@ -325,6 +325,29 @@ async def test_without_redis_a_lost_socket_is_opened_again_and_identifies_when_r
         back_s = asyncio.get_running_loop().time()
     await linked.takaro.wait_for(lambda: len(linked.takaro.identifies(linked.identity)) == 2)
     assert linked.takaro.identifies(linked.identity)[-1] > back_s
+
+
+async def test_events_of_a_primary_that_was_cut_off_are_not_read(linked: Linked) -> None:
+    """Nobody has accepted them, and the primary that follows may have accepted others with lower ids."""
+    owner = await linked.owner()
+    await linked.append(1)
+    await linked.arrived(1)
+    await linked.emptied()
+    await owner.stop_renewing()
+    owner.lease.trusted_until_s = 0.0  # no replica has confirmed a renewal for long
+    events = keys_of(linked.slug).events
+    newest = dict(pairs(await linked.store.send("XINFO", "STREAM", events)))[b"last-generated-id"].decode()
+    await linked.append(2)
+    for _ in range(5):  # a read would have come before the last of these
+        await linked.store.ping()
+    [(_, fields)] = await linked.store.send("XRANGE", events, "-", "+")
+    await linked.store.send("DEL", events)
+    ms, _, number = newest.partition("-")
+    lower = f"{ms}-{int(number) + 1}"
+    await linked.store.send("XADD", events, lower, *[field.replace(b"line 2", b"line 3") for field in fields])
+    await owner.take()
+    await linked.arrived(3)
+    assert "line 2" not in linked.lines()
 
 
 # After a standstill
