@@ -49,9 +49,8 @@ async def takaro(settings: Settings) -> list[Verdict]:
                 found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             fix = "is [takaro] url right, and does this machine have DNS and the internet?"
-            return [
-                bad(f"the name {host} cannot be looked up: {error.strerror or error or 'no answer'}", fix)
-            ]
+            why = error.strerror or str(error) or "no answer"  # a timeout has no words
+            return [bad(f"the name {host} cannot be looked up: {why}", fix)]
         addresses = sorted({str(one[4][0]) for one in found})
         if addresses != [host]:
             told.append(good(f"{host} is {', '.join(addresses[:3])}"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import doctor_here
+from services.cli import doctor_elsewhere, doctor_here
 from services.cli.verdict import VerdictLevel, good
 from services.relay.service.http.admin_ports import note, noted
 from services.relay.service.lifecycle import cancelled
@@ -257,6 +257,17 @@ async def test_doctor_identifies_when_it_is_told_to(terminal: Machine, accepted:
         assert "greets as Takaro does" in said and words in said
         plain = await asyncio.to_thread(terminal.run, "doctor", code=1)
         assert "greets as Takaro does" in plain
+
+
+async def test_a_name_that_nobody_looks_up_in_time_is_told_in_words(
+    terminal: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(*args: object, **options: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", slow)
+    [verdict] = await doctor_elsewhere.takaro(load(terminal.folder / "relay.toml", {}).settings)
+    assert verdict.what == "the name 127.0.0.1 cannot be looked up: no answer"
 
 
 def test_doctor_sends_a_message_to_try_whether_people_are_told(terminal: Machine) -> None:

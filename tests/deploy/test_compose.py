@@ -152,6 +152,15 @@ def test_a_self_hosted_takaro_is_named_in_env(tmp_path: Path) -> None:
         assert settings.takaro.url == "ws://takaro.example.org/"
 
 
+def test_no_registry_is_asked_for_the_image_that_is_built_here() -> None:
+    assert [name for name in OURS if "build" in SERVICES[name]] == ["modapi"]
+    assert {SERVICES[name].get("pull_policy") for name in OURS if name != "modapi"} == {"never"}
+
+
+def test_the_demo_leaves_the_image_of_a_relay_beside_it_alone() -> None:
+    assert read(DEMO)["services"]["modapi"]["image"] != SERVICES["modapi"]["image"]
+
+
 def test_the_servers_of_the_demo_have_keys_that_open(tmp_path: Path) -> None:
     settings = settings_of("modapi", DEMO, tmp_path)
     keys = {key.get_secret_value() for instance in settings.instances for key in instance.mod_keys}

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from services.modapi.fleet.journal import Journal
 from services.modapi.fleet.watched_activity import WatchedActivity, bytes_of
-from services.relay.instances.accepted import accepted, undelivered
+from services.relay.instances.accepted import accepted, settled_ms, undelivered
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.cursor import Cursor, in_order
 from services.relay.instances.facts import Facts, facts_of
@@ -60,25 +60,28 @@ class RecentActivity:
             for slug in [slug for slug, watched in self._watched.items() if watched.used_s < left_s]:
                 await self._watched.pop(slug).close()
 
-    async def now(self, slug: str, facts: Facts) -> list[ActivityEntry]:
+    async def now(self, slug: str, facts: Facts, settled_ms: int = 0) -> list[ActivityEntry]:
         """The last events and commands that have ended, as far as they are known by now, and the events that
-        wait or are dead letters. The first reader gets those that have ended a second later.
+        wait (`accepted`) or are dead letters. The first reader gets those that have ended a second later.
 
         Raises StoreError.
         """
-        waits = await accepted(self.store, slug, facts)
+        waits = await accepted(self.store, slug, facts, settled_ms)
         watched = self._watching(slug)
         ended = watched.entries if watched else []
         return [*ended, *undelivered(waits, ended)]
 
     async def known(self, slug: str, facts: Facts) -> list[ActivityEntry]:
         """The same, but waits for what the owner remembers if nobody has looked before. Raises StoreError."""
+        await self._remembered(slug, facts)
+        return await self.now(slug, facts)
+
+    async def _remembered(self, slug: str, facts: Facts) -> None:
         watched = self._watching(slug)
         while watched and facts.uplink and not watched.entries:
             if time.monotonic() - watched.begun_s > KNOWN_WITHIN_S:
                 break
             await asyncio.sleep(LOOK_EVERY_S)
-        return await self.now(slug, facts)
 
     async def follow(
         self, slug: str, facts: Facts, *, goes_on: bool = False
@@ -94,7 +97,11 @@ class RecentActivity:
         watched.follow()
         number = watched.journal.number
         earlier = watched.journal.items if goes_on else ()
-        found = {entry.id: entry for entry in (*earlier, *await self.known(slug, facts))}
+        await self._remembered(slug, facts)
+        # The younger ones come by the journal, once they have settled: most are delivered before.
+        facts = await facts_of(self.store, slug)
+        now = await self.now(slug, facts, settled_ms(facts))
+        found = {entry.id: entry for entry in (*earlier, *now)}
         return watched.read(in_order(found.values()), number)
 
     def _watching(self, slug: str) -> WatchedActivity | None:

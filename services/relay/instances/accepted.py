@@ -22,20 +22,27 @@ from services.relay.store.stream_entries import Delivered, StreamEntry
 BATCHES = 20  # number of newest batches to read; one batch may be a megabyte
 
 SETTLED_MS = 2_000
-"""Age from which `follow` yields an event as waiting. Most younger events are delivered in a moment."""
+"""Age from which an event of a linked server counts as waiting for those who follow."""
 
 DEAD_LETTERS = 20  # number of dead letters to read at once
 
 FOLLOW_EVERY_S = 0.5
 
 
-async def accepted(store: Store, slug: str, facts: Facts) -> list[ActivityEntry]:
+async def accepted(store: Store, slug: str, facts: Facts, settled_ms: int = 0) -> list[ActivityEntry]:
     """The newest events that wait for Takaro, at most REMEMBERED, and the newest dead letters of the mod's.
     The newest come first.
 
-    Events are among them at once: most are delivered in a moment (`undelivered`). Raises StoreError.
+    Events are among them from the age `settled_ms` on: most are delivered in a moment (`undelivered`).
+    Raises StoreError.
     """
-    return (await _Follower(store, slug).look(facts, settled_ms=0))[::-1]
+    return (await _Follower(store, slug).look(facts, settled_ms))[::-1]
+
+
+def settled_ms(facts: Facts) -> int:
+    """The age from which an event counts as waiting for those who follow. While Takaro takes events, most
+    younger ones are delivered in a moment. Without a link none is. Pure."""
+    return SETTLED_MS if facts.uplink and facts.link == LinkState.READY else 0
 
 
 def undelivered(accepted: Iterable[ActivityEntry], ended: Iterable[ActivityEntry]) -> list[ActivityEntry]:
@@ -64,9 +71,7 @@ async def follow(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
         found: list[ActivityEntry] = []
         with contextlib.suppress(StoreError):
             facts = await facts_of(store, slug)
-            # While Takaro takes events, most younger ones are delivered in a moment. Without a link none is.
-            is_linked = facts.uplink and facts.link == LinkState.READY
-            found = await follower.look(facts, SETTLED_MS if is_linked else 0)
+            found = await follower.look(facts, settled_ms(facts))
         yield found
         await asyncio.sleep(FOLLOW_EVERY_S)
 
@@ -118,8 +123,9 @@ class _Follower:
 
 
 def settled_of(entries: Iterable[StreamEntry], now_ms: int, settled_ms: int) -> list[StreamEntry]:
-    """The first entries that are old enough to count as waiting, or from before Redis' clock was set back."""
-    return list(takewhile(lambda entry: not 0 <= now_ms - entry.accepted_ms < settled_ms, entries))
+    """The first entries that are old enough to count as waiting, or from before Redis' clock was set back.
+    One that came since `now_ms` was read is young."""
+    return list(takewhile(lambda entry: not -settled_ms <= now_ms - entry.accepted_ms < settled_ms, entries))
 
 
 def undelivered_events(entries: Iterable[StreamEntry], delivered: Delivered) -> list[ActivityEntry]:
