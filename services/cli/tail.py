@@ -153,11 +153,12 @@ def line(entry: Entry, widest: int = 0) -> Rows:
     ended = ": ".join(filter(None, (ended, why, entry["detail"])))
     good = state in ("delivered", "answered")
     colour = "dim" if good else "yellow" if is_event else "red"
+    said = safe(words(entry))
     cells = (
         label(clock(entry["at"]), "dim"),
         label(entry["slug"].ljust(widest), "bold"),
         label(f"{TO_TAKARO if is_event else TO_GAME} {what(entry):<22}"),
-        Text.assemble(f"{safe(words(entry))}  ", (safe(f"({ended})"), colour)),
+        Text.assemble(said, "  " if said else "", (safe(f"({ended})"), colour)),
     )
     return Rows(("TIME", "SERVER", "WHAT", "WORDS"), [cells], flexible="WORDS", show_head=False)
 

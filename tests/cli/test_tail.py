@@ -66,6 +66,11 @@ def test_each_kind_of_entry_has_its_own_words(what: str, data: dict[str, Any], s
     assert words(entry(what, data)) == said
 
 
+def test_a_command_without_arguments_leaves_no_gap() -> None:
+    without, other = entry("getPlayers", {}, state="answered"), entry("log", {"msg": "here"})
+    assert said_of(without).index("(done") == said_of(other).index("here")
+
+
 def test_every_event_type_can_be_asked_for_and_shown() -> None:
     for event_type in EventType:
         assert event_type in PASSING_TYPES
