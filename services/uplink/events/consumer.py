@@ -18,7 +18,7 @@ from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events import ages
 from services.uplink.events.progress import READ_ENTRIES, READ_EVENTS, Progress, StreamBatch, StreamEvent
 from services.uplink.events.receipts import EndedEvents
-from services.uplink.reporting.metrics import DELIVERED, UplinkMetrics, type_label
+from services.uplink.reporting.metrics import DELIVERED, OTHER_TYPE, UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
 
 JOINED_WITHIN_S = 60.0
@@ -149,8 +149,9 @@ class StreamConsumer:
         if taken.delivered == (KEEP_ALIVE.event,):
             return
         self._delivered[""] += len(taken.delivered)
+        counters = self._metrics.delivered_of
         for event in taken.delivered:
-            self._metrics.delivered_of[type_label(event["type"])].inc()
+            counters.get(event["type"], counters[OTHER_TYPE]).inc()
         self._metrics.event_seconds.observe(taken.took_s)
         try:
             self._ended(taken)
@@ -160,8 +161,9 @@ class StreamConsumer:
     def drop_expired(self, expired: list[StreamEvent]) -> None:
         """Drops events that are too old, and counts them."""
         events = tuple(event.event for event in expired)
+        counters = self._metrics.expired_of
         for event in events:
-            self._metrics.expired.labels(type_label(event["type"])).inc()
+            counters.get(event["type"], counters[OTHER_TYPE]).inc()
         with self._metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
             self._ended(EndedEvents((), expired=events))
         self.progress.done(expired, sent=False)

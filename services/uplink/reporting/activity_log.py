@@ -75,6 +75,8 @@ class ActivityLog:
         """Records a command that has ended, after `took_s`. Reads are neither remembered nor counted: they
         are too many."""
         write = ACTION_KINDS[command.action] is ActionKind.WRITE
+        if not (write or self._watched):
+            return
         now_ms = int(time.monotonic() * 1000 + self._ahead_ms)
         entry = ActivityEntry(
             "command", now_ms, command.action, command.args, result.end, round(took_s * 1000), result.error

@@ -91,11 +91,6 @@ PER_INSTANCE = (
 """The series of each instance. Only its owner has them, so a sum over the fleet counts no instance twice."""
 
 
-def type_label(event_type: str) -> str:
-    """The label of events of this type: one of EVENT_TYPES, because a label never comes from data."""
-    return event_type if event_type in EVENT_TYPES else OTHER_TYPE
-
-
 class UplinkMetrics(MetricTable):
     """What one uplink process counts."""
 
@@ -215,7 +210,9 @@ class UplinkMetrics(MetricTable):
         self.backlog_max_events.set(MAX_QUEUED_EVENTS)
         self.backlog_max_bytes.set(MAX_QUEUED_BYTES)
         # Look up each counter once: a look-up by labels costs more than the count.
+        # For types that are not among these there is OTHER_TYPE: a label never comes from data.
         self.delivered_of = {label: self.delivered.labels(label) for label in EVENT_TYPES}
+        self.expired_of = {label: self.expired.labels(label) for label in EVENT_TYPES}
         self.request_seconds_of = {action: self.request_seconds.labels(action) for action in Action}
         self.answers_of = {
             (action, outcome): self.requests.labels(action, outcome)
