@@ -53,6 +53,7 @@ class RelayApi:
         self.client = client
         client.event_hooks = {"response": [self._check]}
         self._is_lost = False
+        self._is_known = False  # whether a relay of this version has answered
 
     @staticmethod
     def path(slug: str, more: str = "") -> str:
@@ -76,6 +77,8 @@ class RelayApi:
         """The JSON of the answer; None if it has none."""
         import httpx
 
+        if method != "GET" and not self._is_known:
+            await self.get("/servers", limit=1)  # a change, and its secrets, are for a relay alone
         within_s = ANSWER_WITHIN_S if method == "GET" else CHANGE_WITHIN_S
         timeout = httpx.Timeout(within_s, connect=CONNECT_WITHIN_S)
         try:
@@ -110,6 +113,7 @@ class RelayApi:
         """Raises RelayAway if another program, which may answer with JSON too, has this address."""
         if answer.is_success and RELAY_HEADER not in answer.headers:
             raise self._no_relay(answer.status_code)
+        self._is_known = self._is_known or answer.is_success
 
     async def error(self, status: int, body: bytes, path: str) -> RelayError:
         """What is wrong, by an answer that is no success."""

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from services.cli import append_only_files, private_files, store_place
 from services.cli.supervise import Program
-from services.relay.protocol.errors import ConfigError
+from services.relay.protocol.errors import ConfigError, RelayError
 
 READY_WITHIN_S = 10.0
 GONE_WITHIN_S = 10.0
@@ -81,6 +81,9 @@ def prepare(folder: Path, server: Path | None = None) -> tuple[Program, str]:
     try:
         for done in append_only_files.mend(folder):
             logger.warning("%s", done)
+    except OSError as error:  # no ConfigError: with room on the disk the next start can do it
+        raise RelayError(f"--data {folder}: cannot be used: {error.strerror}") from error
+    try:
         words, url = store_place.choose(folder, SETTINGS, server)
     except OSError as error:
         raise ConfigError(f"--data {folder}: cannot be used: {error.strerror}") from error

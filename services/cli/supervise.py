@@ -7,7 +7,7 @@ is started again after a pause, except with exit code 2: that is a wrong setting
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,16 +66,16 @@ async def supervise(
 
     `kill` cuts the stopping short: what still runs is killed at once.
     """
-    kept: list[_Kept] = []
     codes: list[int] = []
 
     def give_up(code: int) -> None:
         codes.append(code)
         stop.set()
 
-    try:
+    # They end in the opposite order, the store last: until then the others write what they have.
+    async with AsyncExitStack() as ends:
         for program in programs:
-            kept.append(_Kept(program, give_up))
+            ends.push_async_callback(_Kept(program, give_up).end, kill, stop_within_s)
             if program.ready is not None:
                 getting_ready = asyncio.create_task(program.ready())
                 await _first(getting_ready, stop)
@@ -83,10 +83,6 @@ async def supervise(
             if stop.is_set():
                 break
         await stop.wait()
-    finally:
-        # The store last: until then the others write what they have.
-        for one in reversed(kept):
-            await one.end(kill, stop_within_s)
     return codes[0] if codes else 0
 
 

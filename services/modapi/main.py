@@ -26,7 +26,6 @@ from services.relay.service.http.health import add_health
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.http.tls import certificate_of
-from services.relay.service.huge_pages import watch_memory
 from services.relay.service.logs import hide
 from services.relay.service.settings import Settings
 
@@ -89,7 +88,6 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             watching,
             keep_running(lambda: lifecycle.watch(store, metrics.service)),
             keep_running(metrics.service.watch_loop),
-            keep_running(watch_memory),
             keep_running(lambda: note(store, "modapi", *admin.getsockname()[:2])),
             keep_running(served_instances.listen),
             context.fleet.run(),

@@ -14,7 +14,6 @@ from services.relay.service.http.admin_ports import note
 from services.relay.service.http.health import add_health
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
-from services.relay.service.huge_pages import watch_memory
 from services.relay.service.settings import Settings
 from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
@@ -65,7 +64,6 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             lifecycle.trust(store),
             keep_running(lambda: lifecycle.watch(store, metrics.service)),
             keep_running(metrics.service.watch_loop),
-            keep_running(watch_memory),
             keep_running(lambda: note(store, "uplink", *admin.getsockname()[:2])),
             keep_running(lambda: directory.watch(lambda served: fleet.update(instances(served)))),
             keep_running(lambda: forget_removed(directory.registry)),

@@ -21,7 +21,7 @@ import redis
 
 from services.cli import own_store, store_place
 from services.cli.supervise import supervise
-from services.relay.protocol.errors import ConfigError
+from services.relay.protocol.errors import ConfigError, RelayError
 from tests.support.redis_server import binaries
 from tests.support.waiting import until
 
@@ -301,7 +301,7 @@ async def test_files_that_cannot_be_mended_now_are_named_and_tried_again(tmp_pat
     program = own_store.prepare(tmp_path)[0]
     tear(tmp_path)
     (tmp_path / "cut-off").touch()  # where the folder for what is cut off would be
-    with pytest.raises(ConfigError, match=f"--data {tmp_path}: cannot be used: File exists"):
+    with pytest.raises(RelayError, match=f"--data {tmp_path}: cannot be used: File exists"):
         own_store.prepare(tmp_path)
     assert program.mend
     assert program.mend(False) == [f"--data {tmp_path}: cannot be used: File exists"]

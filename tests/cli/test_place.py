@@ -205,6 +205,15 @@ def test_another_program_or_an_older_relay_is_one_line(away: Terminal, status: i
             assert said in away.run(*command, "--url", f"http://127.0.0.1:{port}", code=1)
 
 
+def test_no_change_is_sent_to_what_is_no_relay_of_this_version(away: Terminal) -> None:
+    """An older relay would carry it out, and its answer, with a key, would be thrown away."""
+    Other.asked.clear()
+    with other(200) as port:
+        for command in (["instance", "enable", "main"], ["instance", "rotate", "main"]):
+            away.run(*command, "--url", f"http://127.0.0.1:{port}", code=1)
+    assert set(Other.asked) == {"/api/v1/servers?limit=1"}
+
+
 def test_a_command_asks_the_relay_for_what_it_shows_and_nothing_else(away: Terminal) -> None:
     Other.asked.clear()
     with other(200, **{"X-Dayz-Relay": "0.3.0"}) as port:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -149,17 +150,22 @@ async def test_a_program_that_cannot_be_started_is_tried_again(
     assert caplog.messages[0] == "valkey cannot be started: No such file or directory"
 
 
-async def test_a_fault_of_the_program_ends_all_and_is_raised(diary: Diary) -> None:
+async def test_a_fault_of_the_program_ends_all_in_order_and_is_raised(diary: Diary) -> None:
     """Otherwise the services would go on without a store that nobody starts again."""
+    begun = threading.Event()
 
     def mend(failed: bool) -> list[str]:
+        begun.wait(60)
         raise RuntimeError("a fault")
 
-    store = diary.program("store", "raise SystemExit(1)")
-    run = Run(Program(store.name, store.argv, store.environ, mend=mend), diary.program("uplink"))
+    uplink = diary.program("uplink", "raise SystemExit(1)")
+    run = Run(diary.program("store"), Program(uplink.name, uplink.argv, uplink.environ, mend=mend))
+    await until(lambda: diary.told() == ["start store"])
+    begun.set()
     async with asyncio.timeout(60):
         with pytest.raises(RuntimeError, match="a fault"):
             await run.task
+    assert diary.told() == ["start store", "end store"]
 
 
 async def test_a_program_that_does_not_end_is_killed_after_a_while(diary: Diary) -> None:

@@ -135,7 +135,11 @@ WebhookUrl = Annotated[
     SecretStr, _must(_is_webhook, "must be the address of a webhook: https:// or http://, a host and a path")
 ]
 BaseUrl = Annotated[
-    str, _must(_is_base_url, "must be the address that mods call: http:// or https://, a host and its port")
+    str,
+    _must(
+        _is_base_url,
+        "must be the address of the relay for mods, as http://203.0.113.5:8088, without /k/ and a key",
+    ),
 ]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Password = Annotated[SecretStr, _must(_is_plain, "must be text without control characters")]

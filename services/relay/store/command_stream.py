@@ -30,6 +30,10 @@ KEYS_EXPIRE_MS = 30 * 86_400_000
 """Expiry of the keys of commands. It is longer than Redis' clock is likely to be set."""
 
 
+REPLY_WITHIN_S = 0.2
+"""Time behind `take_within_s` in which commands still go to the mod: later, a write could come too late."""
+
+
 @dataclass(frozen=True, slots=True)
 class CommandBounds:
     """The bounds of a command stream, which tests make smaller. `keep_ms` and `keys_expire_ms`: see above.
@@ -236,6 +240,9 @@ class CommandStream:
             self._store.clock_of(keys.contact).observe(now_us, asked_s, time.monotonic())
             if word == b"taken":
                 commands, unknown = _commands(taken)
+                if time.monotonic() > until_s + REPLY_WITHIN_S:  # this process stood still
+                    self.hand_back(commands)
+                    raise StoreError("Redis: it answered too late, or its clock was set")
                 for operation_id in unknown:
                     self.refuse(operation_id, Outcome(error=f"{NOT_DELIVERED}: modapi is older than uplink"))
                 return commands

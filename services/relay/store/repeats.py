@@ -87,6 +87,7 @@ class AnswerNotes:
         """Writes the notes that wait now. Returns when Redis has answered."""
         if self._noting:
             self._noting.cancel()
+        if self._notes:
             await asyncio.wait([self._note()])
 
     def _note(self) -> asyncio.Future[Any]:

@@ -155,6 +155,7 @@ class EventPump:
         """Waits until the lease may be trusted. Returns the time then."""
         while (now_s := boottime_s()) >= self._lease.trusted_until_s:
             await self._lease.until_renewed()
+            self._consumer.wake()  # what hints have brought may be of a primary that was cut off
         return now_s
 
     def _plan(self, now_s: float) -> Plan:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import operator
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from services.relay.protocol.command_states import CommandState
+from services.relay.protocol.command_states import CommandState, new_operation_id
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
@@ -504,3 +505,22 @@ async def test_no_key_of_commands_expires_by_a_step_of_days(store: Store, slug: 
     await complete(stream, "a", Outcome({}))
     await enqueue(stream, "c")
     assert await store.send("PTTL", getattr(keys_of(slug), key)) > EIGHT_DAYS_S * 1000
+
+
+async def test_commands_that_were_handed_out_during_a_standstill_go_back(
+    store: Store, slug: str, redis_server: RedisServer
+) -> None:
+    """The mod would get a write after its deadline. The next poll gets it, unless it is too late by then."""
+    stream = CommandStream(store, slug, bounds=CommandBounds(take_within_s=0.3))
+    assert await stream.take() == []  # its clock is known from now on
+    command = Command(new_operation_id(Action.GET_PLAYERS), Action.GET_PLAYERS, {})
+    assert await stream.enqueue(command, time.monotonic() + HAND_OUT_WITHIN_S)
+    redis_server.pause()
+    taking = asyncio.create_task(stream.take())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    threading.Timer(0.1, redis_server.resume).start()
+    time.sleep(0.8)  # noqa: ASYNC251  # Redis hands it out meanwhile
+    with pytest.raises(StoreError):
+        await taking
+    await until(lambda: CommandStream(store, slug).take(), met=lambda taken: taken == [command])

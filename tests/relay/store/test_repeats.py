@@ -503,3 +503,21 @@ async def test_two_senders_side_by_side_have_each_of_their_events_stored_once(
 
 
 _examples = itertools.count()
+
+
+async def test_notes_that_redis_did_not_take_are_written_at_the_stop(
+    redis_server: RedisServer, store: Store, slug: str
+) -> None:
+    """Otherwise another modapi takes the next equal batch for a repeat, and drops it."""
+    hasty = Store(redis_server.url, call_timeout_s=1.0)
+    stream = EventStream(hasty, slug)
+    token = (await stream.append(batch("x"))).token
+    redis_server.pause()
+    try:
+        stream.notes.answered(token)
+        await stream.notes.write()
+    finally:
+        redis_server.resume()
+    await stream.notes.write()
+    await hasty.close()
+    assert (await EventStream(store, slug).append(batch("x"))).repeated == 0

@@ -13,16 +13,19 @@ import pytest
 
 from services.relay.instances.facts import facts_of
 from services.relay.protocol.errors import LostLease
-from services.relay.protocol.keys import keys_of
+from services.relay.protocol.keys import WAKE_EVENTS, keys_of
 from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.store.client import Store, pairs
+from services.relay.store.event_stream import EventStream
+from services.relay.store.repeats import digest
+from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.sim.takaro import requests
 from services.sim.takaro.socket import SimSocket
 from services.uplink.connection.backoff import Delays
 from services.uplink.connection.link_times import LinkTimes
 from tests.support.faulty_takaro import FaultyTakaro
-from tests.support.linked import TOKEN, Linked
+from tests.support.linked import TOKEN, Linked, line
 from tests.support.old_bridge import SimOldBridge
 from tests.support.redis_server import RedisServer
 from tests.support.takaro_intake import INTERNAL_ERROR
@@ -348,6 +351,40 @@ async def test_events_of_a_primary_that_was_cut_off_are_not_read(linked: Linked)
     await owner.take()
     await linked.arrived(3)
     assert "line 2" not in linked.lines()
+
+
+async def test_what_a_hint_brought_from_a_primary_that_was_cut_off_is_not_sent(linked: Linked) -> None:
+    """Hints come also while nothing is read. What another primary has accepted may lie before the batch."""
+    owner = await linked.owner()
+    await linked.append(1)
+    await linked.arrived(1)
+    await linked.emptied()
+    events, hints = keys_of(linked.slug).events, linked.store.messages(WAKE_EVENTS)
+    await anext(hints)  # it is subscribed
+
+    async def brought(number: int) -> bytes:
+        stream = EventStream(linked.store, linked.slug)  # another modapi, whose hint brings the batch
+        await stream.append(EventBatch([PostedEvent(digest(line(number)), line(number))]))
+        async for _, hint in hints:
+            names, _, batch = hint.partition(b"\n")
+            if names.decode().split() == [linked.slug]:
+                return batch
+        raise AssertionError("no hint came")
+
+    owner.owned.wake(events=True, results=False, batch=await brought(2))
+    await linked.arrived(2)
+    await owner.stop_renewing()
+    owner.lease.trusted_until_s = 0.0  # no replica has confirmed a renewal for long
+    await asyncio.sleep(0.05)  # the id of the next one is some ms higher
+    batch = await brought(3)
+    owner.owned.wake(events=True, results=False, batch=batch)
+    _, (_, fields) = await linked.store.send("XRANGE", events, "-", "+")
+    await linked.store.send("DEL", events)
+    lower = f"{int(batch.split()[1].partition(b'-')[0]) - 1}-0"
+    await linked.store.send("XADD", events, lower, *[field.replace(b"line 3", b"line 4") for field in fields])
+    await owner.take()
+    await linked.arrived(4)
+    assert "line 3" not in linked.lines()
 
 
 # After a standstill
