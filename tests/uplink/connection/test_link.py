@@ -330,6 +330,15 @@ async def test_without_redis_a_lost_socket_is_opened_again_and_identifies_when_r
     assert linked.takaro.identifies(linked.identity)[-1] > back_s
 
 
+async def another_primary_follows(linked: Linked, entry: str, *, refused: int, accepted: int) -> None:
+    """It lacks the newest event of the primary before, and has accepted another one, whose id is lower."""
+    events = keys_of(linked.slug).events
+    *_, (_, fields) = await linked.store.send("XRANGE", events, "-", "+")
+    before, after = f"line {refused}".encode(), f"line {accepted}".encode()
+    await linked.store.send("DEL", events)
+    await linked.store.send("XADD", events, entry, *[field.replace(before, after) for field in fields])
+
+
 async def test_events_of_a_primary_that_was_cut_off_are_not_read(linked: Linked) -> None:
     """Nobody has accepted them, and the primary that follows may have accepted others with lower ids."""
     owner = await linked.owner()
@@ -343,11 +352,8 @@ async def test_events_of_a_primary_that_was_cut_off_are_not_read(linked: Linked)
     await linked.append(2)
     for _ in range(5):  # a read would have come before the last of these
         await linked.store.ping()
-    [(_, fields)] = await linked.store.send("XRANGE", events, "-", "+")
-    await linked.store.send("DEL", events)
     ms, _, number = newest.partition("-")
-    lower = f"{ms}-{int(number) + 1}"
-    await linked.store.send("XADD", events, lower, *[field.replace(b"line 2", b"line 3") for field in fields])
+    await another_primary_follows(linked, f"{ms}-{int(number) + 1}", refused=2, accepted=3)
     await owner.take()
     await linked.arrived(3)
     assert "line 2" not in linked.lines()
@@ -359,7 +365,7 @@ async def test_what_a_hint_brought_from_a_primary_that_was_cut_off_is_not_sent(l
     await linked.append(1)
     await linked.arrived(1)
     await linked.emptied()
-    events, hints = keys_of(linked.slug).events, linked.store.messages(WAKE_EVENTS)
+    hints = linked.store.messages(WAKE_EVENTS)
     await anext(hints)  # it is subscribed
 
     async def brought(number: int) -> bytes:
@@ -378,10 +384,8 @@ async def test_what_a_hint_brought_from_a_primary_that_was_cut_off_is_not_sent(l
     await asyncio.sleep(0.05)  # the id of the next one is some ms higher
     batch = await brought(3)
     owner.owned.wake(events=True, results=False, batch=batch)
-    _, (_, fields) = await linked.store.send("XRANGE", events, "-", "+")
-    await linked.store.send("DEL", events)
-    lower = f"{int(batch.split()[1].partition(b'-')[0]) - 1}-0"
-    await linked.store.send("XADD", events, lower, *[field.replace(b"line 3", b"line 4") for field in fields])
+    ms = int(batch.split()[1].partition(b"-")[0])
+    await another_primary_follows(linked, f"{ms - 1}-0", refused=3, accepted=4)
     await owner.take()
     await linked.arrived(4)
     assert "line 3" not in linked.lines()
