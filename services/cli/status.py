@@ -24,6 +24,8 @@ EVERY_S = 1.0
 ANSWER_WITHIN_S = 3.0
 """A relay that takes longer is shown as one that does not answer."""
 
+_PLACES: dict[str, str] = {origin: origin.words for origin in Origin}
+
 
 async def run(relay: RelayApi, *, slug: str | None, once: bool, as_json: bool) -> Told | int:
     """All servers, or one. The exit code is 1 if a server is down, else 0."""
@@ -104,7 +106,7 @@ def _details(server: Server) -> list[tuple[str, str]]:
     if server["oldest_event_s"] is not None:
         waiting += f", the oldest for {span(server['oldest_event_s'])}"
     return [
-        ("defined in", Origin(server["origin"]).words),
+        ("defined in", _PLACES.get(server["origin"], server["origin"])),
         ("mod keys", str(len(server["mod_keys"]))),
         ("game server", f"{heard}{held}"),
         ("mod version", mod["version"] or "it has not said"),

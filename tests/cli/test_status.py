@@ -16,7 +16,7 @@ import pytest
 
 from services.cli.api import RelayApi
 from services.cli.place import ApiPlace
-from services.cli.status import _watch
+from services.cli.status import _watch, described
 from services.relay.protocol.keys import keys_of
 from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Store
@@ -60,6 +60,12 @@ def test_one_server_is_told_what_the_table_of_all_tells_of_it(relay: Relay) -> N
         ]
     assert "wrong mod key" not in relay.run("status", "one", code=1)
     assert "wrong mod key" in relay.run("status", "two", code=1)
+
+
+def test_a_place_that_only_a_later_relay_knows_is_shown_as_it_is(relay: Relay) -> None:
+    server = relay.json("status", "one", code=1)
+    parts = map(str, described({**server, "origin": "panel"}))
+    assert re.search(r"^defined in +panel$", "\n".join(parts), re.MULTILINE)
 
 
 def test_the_fleet_is_told_in_numbers(relay: Relay) -> None:
