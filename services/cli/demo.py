@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from services.cli import local_token, own_store, store_place
-from services.cli.keep_alive import services, stop_on_signals
 from services.cli.supervise import supervise
+from services.cli.supervisor import services, stop_on_signals
 from services.cli.terminal import program
 from services.relay.service import logs
 from services.relay.service.under_up import LOCAL_TOKEN_FILE

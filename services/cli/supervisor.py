@@ -1,13 +1,27 @@
-"""The process that stays of `dayz-relay up`: it keeps the programs of one relay alive.
+"""The process that stays of `dayz-relay up`: it keeps the programs of one relay alive, its store included.
 
 `up` checks everything first, and for that loads the command line, the settings and their libraries, 50 MiB.
 Then it becomes this process, which loads none of them.
 """
 
-import os
 import sys
+
+if __name__ == "__main__":  # asyncio loads OpenSSL where it can: 4 MiB that this process never uses
+    sys.modules["ssl"] = None  # type: ignore[assignment]
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
+
+from services.cli import local_token, own_store
+from services.cli.supervise import Program, supervise
+from services.relay.protocol.errors import RelayError
+from services.relay.service import logs
+from services.relay.service.stop_signals import on_stop_signals
+from services.relay.service.under_up import LOCAL_TOKEN_FILE, STORE_FOLDER
 
 
 class Checked(NamedTuple):
@@ -27,8 +41,6 @@ def become(checked: Checked) -> int:
     Returns the exit code, if it returns.
     """
     if sys.platform == "win32":
-        from services.cli.keep_alive import run
-
         return run(checked)
     sys.stdout.flush()
     words = [str(value or "") for value in checked]  # none is secret
@@ -36,16 +48,47 @@ def become(checked: Checked) -> int:
     os.execv(sys.executable, [sys.executable, "-P", "-m", "services.cli.supervisor", *words])
 
 
-def main(config: str, data: str, log_format: str, brings_store: str, server: str) -> int:
-    # asyncio loads OpenSSL where it can: 4 MiB that this process never uses.
-    sys.modules["ssl"] = None  # type: ignore[assignment]
-    from services.cli.keep_alive import run
-    from services.relay.protocol.errors import ConfigError
+def run(checked: Checked) -> int:
+    """Supervise until SIGINT or SIGTERM; the exit code. Raises RelayError."""
+    logs.configure("up", checked.log_format)
+    with ExitStack() as held:
+        if checked.brings_store:
+            held.enter_context(own_store.held(checked.data))
+        told = {**os.environ, LOCAL_TOKEN_FILE: held.enter_context(local_token.in_force(checked.data))}
+        if checked.brings_store:
+            store, url = own_store.prepare(checked.data, checked.server)
+            told[STORE_FOLDER] = str(checked.data.resolve())
+            programs = [store, *services(checked.config, told, url)]
+        else:
+            programs = services(checked.config, told)
 
+        async def keep_alive() -> int:
+            return await supervise(programs, *stop_on_signals())
+
+        return asyncio.run(keep_alive())
+
+
+def services(config: Path, environ: Mapping[str, str], redis_url: str = "") -> list[Program]:
+    """modapi and uplink as programs. The store is named in their environment, where `ps` does not show it."""
+    own = {**environ, "RELAY_REDIS__URL": redis_url} if redis_url else environ
+    start = (sys.executable, "-P", "-m", "services.cli.service")
+    # Stopped in the opposite order: uplink owes Takaro answers, and mods bring them by way of modapi. Events
+    # that modapi accepts meanwhile are in the store.
+    return [Program(name, (*start, name, str(config)), own) for name in ("modapi", "uplink")]
+
+
+def stop_on_signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """Events set by signals of a terminal or a service manager: the first sets `stop`, the next `kill`."""
+    stop, kill = asyncio.Event(), asyncio.Event()
+    on_stop_signals(lambda: (kill if stop.is_set() else stop).set(), terminal=True)
+    return stop, kill
+
+
+def main(config: str, data: str, log_format: str, brings_store: str, server: str) -> int:
     store = bool(brings_store), Path(server) if server else None
     try:
         return run(Checked(Path(config), Path(data), log_format, *store))
-    except ConfigError as error:
+    except RelayError as error:
         from services.cli.terminal import failed
 
         return failed(error)

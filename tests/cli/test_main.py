@@ -12,8 +12,8 @@ import pytest
 from typer.core import TyperGroup
 
 from services.cli import up
-from services.cli.keep_alive import services
 from services.cli.main import main
+from services.cli.supervisor import services
 from services.cli.terminal import print_json
 from services.relay.service.settings import load
 from services.sim.dayz.generations import Generation

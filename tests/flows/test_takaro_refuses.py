@@ -6,11 +6,11 @@ import pytest
 from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
-from services.sim.takaro.identify import API_CREDENTIAL
 from tests.flows.conftest import REGISTRATION_TOKEN, World, block
 from tests.flows.test_command_line import Command
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.relay_process import RelayProcess
+from tests.support.takaro_identify import API_CREDENTIAL
 from tests.support.waiting import until
 
 FAILING = (Action.GET_PLAYER, Action.GET_PLAYERS, Action.LIST_BANS)

@@ -9,15 +9,15 @@ from typing import Any
 
 import orjson
 
-from services.sim.dayz.game import Game
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.life import happen
+from services.sim.dayz.server import DayzServer, SimModConfig
 from services.sim.main import run_mod, run_takaro
 from tests.support.watchers import Watchers
 
 
 async def history(seed: int) -> list[bytes]:
-    game, written = Game(Generation.SCANNER), list[bytes]()
+    game, written = DayzServer(SimModConfig(""), Generation.SCANNER), list[bytes]()
     game.emit_raw = written.append  # type: ignore[method-assign]
     chance = random.Random(seed)
     for _ in range(400):

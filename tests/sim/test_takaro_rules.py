@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.sim.takaro.identify import identify_error
+from tests.support.takaro_identify import identify_error
 from tests.support.takaro_rules import conclude, event_error
 
 PLAYER: dict[str, Any] = {"gameId": "1", "name": "Anna"}

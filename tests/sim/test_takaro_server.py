@@ -10,9 +10,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from services.sim.takaro.identify import API_CREDENTIAL
 from tests.support.faulty_takaro import EMPTY, FaultyTakaro
 from tests.support.old_bridge import SimOldBridge
+from tests.support.takaro_identify import API_CREDENTIAL
 
 TOKEN = "fleet-registration"
 LOG = {"type": "log", "data": {"msg": "hello"}}

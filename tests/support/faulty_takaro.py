@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
 
-from services.sim.takaro.connector import TornSocket
-from services.sim.takaro.identify import by_status, in_words
+from services.sim.takaro.server import TornSocket
 from services.sim.takaro.socket import Accepted, SimSocket
 from tests.support.strict_takaro import StrictSocket, StrictTakaro
+from tests.support.takaro_identify import by_status, in_words
 from tests.support.takaro_intake import INTERNAL_ERROR
 
 EMPTY: Final = ""

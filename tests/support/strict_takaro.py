@@ -6,9 +6,9 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 
-from services.sim.takaro.connector import TornSocket
-from services.sim.takaro.server import TakaroSim
+from services.sim.takaro.server import TakaroSim, TornSocket
 from services.sim.takaro.socket import Accepted, Answer, GameServer, SimSocket
+from tests.support.takaro_identify import identify_error
 from tests.support.takaro_intake import lose_event, refuse_event
 from tests.support.takaro_records import LostEvent, SimRefusal, StrictServer
 from tests.support.takaro_rules import bad_answer, conclude
@@ -63,6 +63,8 @@ class StrictSocket(SimSocket):
 class StrictTakaro(TakaroSim):
     """Remembers what it has accepted, refused and lost."""
 
+    socket_type = StrictSocket
+    server_type = StrictServer
     servers: dict[str, StrictServer]  # type: ignore[assignment]
 
     def __init__(self, **options: Any) -> None:
@@ -74,16 +76,14 @@ class StrictTakaro(TakaroSim):
     def _changed(self) -> None:
         self.changes.notify()
 
-    def _new_socket(self, connection: ServerConnection) -> StrictSocket:
-        return StrictSocket(connection, self.connections)
-
     def _closed(self, socket: SimSocket) -> None:
         assert isinstance(socket, StrictSocket)
         socket.cancel_errors()
         super()._closed(socket)
 
-    def _new_server(self, identity_token: str, name: str) -> StrictServer:
-        return StrictServer(identity_token, name)
+    def _refuse_identify(self, payload: Any) -> dict[str, Any] | None:
+        names = {server.name for server in self.servers.values()}
+        return identify_error(payload, self.registration_tokens, self.servers.keys(), names)
 
     def _bind(self, socket: SimSocket, server: GameServer) -> None:
         assert isinstance(server, StrictServer)

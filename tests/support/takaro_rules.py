@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from services.sim.takaro.connector import error_in
+from services.sim.takaro.server import error_in
 
 Check = Callable[[Any], str | None]
 """What is wrong with a value, or None."""

@@ -4,7 +4,7 @@ import asyncio
 import random
 
 from services.sim.dayz.events import Channel
-from services.sim.dayz.game import Game
+from services.sim.dayz.server import DayzServer
 from services.sim.dayz.world import make_player
 
 _CHATTER = ("hello", "anyone at Cherno?", 'he said "run"', "path is C:\\dayz", "/help", "два слова 🧟", "brb")
@@ -19,7 +19,7 @@ _LOG_LINES = (
 _LIKELIHOOD = {"chat": 8, "fight": 6, "log": 4, "join": 3, "leave": 2, "die": 2}
 
 
-async def live(game: Game, *, rate: float, players: int, seed: int | str) -> None:
+async def live(game: DayzServer, *, rate: float, players: int, seed: int | str) -> None:
     """Until cancelled: about `rate` events a second, at most `players` players online."""
     chance = random.Random(seed)
     while True:
@@ -27,7 +27,7 @@ async def live(game: Game, *, rate: float, players: int, seed: int | str) -> Non
         await asyncio.sleep(chance.expovariate(rate))
 
 
-def happen(game: Game, chance: random.Random, players: int) -> None:
+def happen(game: DayzServer, chance: random.Random, players: int) -> None:
     """One event, chosen by `chance` among those that are possible now."""
     online = list(game.world.players)
     kind = chance.choices(list(_LIKELIHOOD), list(_LIKELIHOOD.values()))[0]
@@ -40,7 +40,7 @@ def happen(game: Game, chance: random.Random, players: int) -> None:
         _act(game, chance, kind, chance.choice(online))
 
 
-def _act(game: Game, chance: random.Random, kind: str, game_id: str) -> None:
+def _act(game: DayzServer, chance: random.Random, kind: str, game_id: str) -> None:
     player = game.world.players[game_id]
     x, y, z = player.position
     player.position = (x + chance.uniform(-50, 50), y, z + chance.uniform(-50, 50))

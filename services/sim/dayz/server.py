@@ -1,7 +1,11 @@
-"""A DayZ server with the mod: it registers once, flushes events and polls (protocol.md M1 to M5)."""
+"""A DayZ server with the mod: it writes and queues what happens, as its generation does, registers once,
+flushes events and polls (protocol.md M1 to M5).
+"""
 
 import asyncio
 import math
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,14 +13,16 @@ from itertools import islice
 
 import orjson
 
-from services.sim.dayz.events import write_batch
-from services.sim.dayz.game import Game
+from services.sim.dayz.events import Channel, GameIncident, write_batch, write_event
 from services.sim.dayz.generations import Generation, Operation, UnreadableAnswer, read_args, read_operations
 from services.sim.dayz.http import HttpClient, RequestFailed
 from services.sim.dayz.results import write_error, write_result
-from services.sim.dayz.world import RefusedOperation
+from services.sim.dayz.world import Player, RefusedOperation, World
 
 BATCH_EVENTS = 50
+QUEUE_EVENTS = 2000
+WORLD_SPEED = 12  # in-game time runs 12 times as fast
+TIMELESS_EVERY = 7  # every 7th event has no world time
 
 
 @dataclass(slots=True)
@@ -31,15 +37,68 @@ class SimModConfig:
     poll_s: float = 2.0
 
 
-class DayzServer(Game):
+class DayzServer:
     """One simulated server. A second `run()` is a reboot with the config that the first one saved."""
 
     def __init__(
         self, config: SimModConfig, generation: Generation, on_line: Callable[[str], object] | None = None
     ) -> None:
-        super().__init__(generation, on_line)
         self.config = config
+        self.generation = generation
         self.http = HttpClient(config.url)
+        self.world = World()
+        self.world.kicked = self.leave
+        self.dropped = 0  # events for which the queue was full
+        self._queue: deque[bytes] = deque()
+        self._written = 0
+        self._on_line = on_line
+
+    # The game
+
+    def join(self, player: Player) -> None:
+        self.world.players[player.game_id] = player
+        self._emit(GameIncident("player-connected", player))
+
+    def leave(self, game_id: str) -> None:
+        player = self.world.players.pop(game_id)
+        self._emit(GameIncident("player-disconnected", player))
+
+    def chat(self, game_id: str, text: str, channel: Channel = Channel.GLOBAL) -> None:
+        player = self.world.players[game_id]
+        self._emit(GameIncident("chat-message", player, text=text, channel=channel))
+
+    def die(self, game_id: str, killer: str = "", weapon: str = "") -> None:
+        """`killer` is a gameId, or "" if an animal, a fall or hunger killed the player."""
+        players = self.world.players
+        attacker = players[killer] if killer else None
+        self._emit(GameIncident("player-death", players[game_id], attacker, weapon=weapon))
+
+    def kill_entity(self, game_id: str, entity: str, weapon: str = "") -> None:
+        self._emit(GameIncident("entity-killed", self.world.players[game_id], weapon=weapon, entity=entity))
+
+    def log(self, text: str) -> None:
+        self._emit(GameIncident("log", text=text))
+
+    def emit_raw(self, event: bytes) -> None:
+        """Queue `event` as it is. It need not be JSON."""
+        if len(self._queue) >= QUEUE_EVENTS:
+            self.dropped += 1
+        else:
+            self._queue.append(event)
+        self._happened("queued")
+
+    def _emit(self, incident: GameIncident) -> None:
+        self._written += 1
+        self.emit_raw(write_event(self.generation, incident, self._world_time()))
+        self._line(f"{incident.type} {incident.player.name if incident.player else incident.text!r}")
+
+    def _world_time(self) -> str:
+        if self._written % TIMELESS_EVERY == 0:
+            return ""
+        minutes = int(time.monotonic() * WORLD_SPEED / 60)
+        return f"2018-07-{1 + minutes // 1440 % 28:02}T{minutes // 60 % 24:02}:{minutes % 60:02}:00Z"
+
+    # The mod
 
     @property
     def registered(self) -> bool:
@@ -55,8 +114,6 @@ class DayzServer(Game):
         async with asyncio.TaskGroup() as group:
             group.create_task(self._repeat(self._flush, flush_s, tick_s=flush_s))
             group.create_task(self._repeat(partial(self._poll, group), poll_s, tick_s=poll_s / 2))
-
-    # The four calls
 
     async def _register(self) -> None:
         config = self.config
@@ -144,3 +201,10 @@ class DayzServer(Game):
         if self.config.identity_token:
             content_type += f"\r\nAuthorization: Bearer {self.config.identity_token}"
         return await self.http.post(path, body, content_type)
+
+    def _happened(self, what: str) -> None:
+        """For tests, which count and wait."""
+
+    def _line(self, text: str) -> None:
+        if self._on_line:
+            self._on_line(text)

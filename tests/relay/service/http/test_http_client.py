@@ -92,7 +92,7 @@ async def test_no_url_is_logged(peer: Peer, caplog: pytest.LogCaptureFixture) ->
         ("services.cli.main, services.agent.main", "httpx"),
         ("services.cli.service, services.uplink.main", "httpx fastapi jinja2 typer redis"),
         ("services.cli.service, services.modapi.main", "httpx typer redis"),
-        ("services.cli.keep_alive", "httpx fastapi typer pydantic redis prometheus_client uvicorn"),
+        ("services.cli.supervisor", "httpx fastapi typer pydantic redis prometheus_client uvicorn"),
     ],
 )
 def test_modules_that_cost_memory_are_loaded_only_where_they_are_used(modules: str, kept_out: str) -> None:
