@@ -21,8 +21,7 @@ from services.modapi.fleet.recent_activity import MOST_WATCHED
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.watched_activity import READ, kind_of
 from services.relay.instances import messages
-from services.relay.instances.activity import ActivityEntry
-from services.relay.instances.cursor import Cursor
+from services.relay.instances.activity import ActivityEntry, Cursor
 from services.relay.instances.history import read_half_hours, read_minutes
 from services.relay.instances.state import online_players
 from services.relay.protocol.errors import NotCarriedOut, StoreError

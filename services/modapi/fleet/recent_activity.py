@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from services.modapi.fleet.journal import Journal
 from services.modapi.fleet.watched_activity import WatchedActivity, bytes_of
 from services.relay.instances.accepted import accepted, settled_ms, undelivered
-from services.relay.instances.activity import ActivityEntry
-from services.relay.instances.cursor import Cursor, in_order
+from services.relay.instances.activity import ActivityEntry, Cursor, in_order
 from services.relay.instances.facts import Facts, facts_of
 from services.relay.service.faults import OwnFaults
 from services.relay.service.lifecycle import cancelled

@@ -21,8 +21,7 @@ from services.relay.store.stream_entries import Delivered, StreamEntry
 
 BATCHES = 20  # number of newest batches to read; one batch may be a megabyte
 
-SETTLED_MS = 2_000
-"""Age from which an event of a linked server counts as waiting for those who follow."""
+SETTLED_MS = 2_000  # age from which an event of a linked server counts as waiting for those who follow
 
 DEAD_LETTERS = 20  # number of dead letters to read at once
 
@@ -119,7 +118,21 @@ class _Follower:
             dead_letters = (await self._dead_letters.newest(DEAD_LETTERS))[::-1]
         elif facts.dead:
             dead_letters = await self._dead_letters.after(last or "", DEAD_LETTERS)
-        return _shown(dead_letters), dead_letters[-1].id if dead_letters else last or ""
+        shown = [
+            ActivityEntry(
+                "event",
+                letter.at_ms,
+                _type(letter.raw),
+                {"msg": letter.detail},
+                EventState.DEAD,
+                0,
+                letter.reason,
+                f"{EventState.DEAD}-{letter.id}",
+            )
+            for letter in dead_letters
+            if letter.reason != REFUSED_BY_TAKARO  # the activity feed (activity.py) shows those
+        ]
+        return shown, dead_letters[-1].id if dead_letters else last or ""
 
 
 def settled_of(entries: Iterable[StreamEntry], now_ms: int, settled_ms: int) -> list[StreamEntry]:
@@ -150,29 +163,10 @@ def undelivered_events(entries: Iterable[StreamEntry], delivered: Delivered) -> 
     return found
 
 
-def _shown(dead_letters: Iterable[DeadLetter]) -> list[ActivityEntry]:
-    """Without those that Takaro refused: the activity feed (activity.py) shows them."""
-    return [
-        ActivityEntry(
-            "event",
-            dead_letter.at_ms,
-            _type(dead_letter.raw),
-            {"msg": dead_letter.detail},
-            EventState.DEAD,
-            0,
-            dead_letter.reason,
-            f"{EventState.DEAD}-{dead_letter.id}",
-        )
-        for dead_letter in dead_letters
-        if dead_letter.reason != REFUSED_BY_TAKARO
-    ]
-
-
 def _type(raw: bytes) -> str:
     """The type that the mod gave the event, "event" if it cannot be read."""
     try:
-        read = json.loads(raw)
-    except (ValueError, RecursionError):
+        type_name = json.loads(raw)["type"]
+    except (ValueError, RecursionError, LookupError, TypeError):
         return "event"
-    type_name = read.get("type") if isinstance(read, dict) else None
     return type_name[:40] if isinstance(type_name, str) else "event"

@@ -2,17 +2,23 @@
 
 A watcher keeps a key in Redis alive. The owner sees the key with the next renewal of its lease, publishes the
 remembered activity first, then all that follows. Redis stores none of it: a lost message does not come again.
+
+The id of an entry is "<source>-<place>": the place is one or more numbers that grow within the source.
+Sources are the events that wait, the dead letters (accepted.py), and each run of an owner. They are the same
+for every modapi, so a reader can go on at another one.
 """
 
 import asyncio
 import contextlib
+import re
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
 
+from services.relay.protocol.ends import EventState
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import WATCH, keys_of
 from services.relay.service.lifecycle import cancelled
@@ -24,8 +30,13 @@ WATCHED_MS = 10_000  # time after which the key of a watcher that has ended expi
 
 WATCH_AGAIN_S = 3.0  # time between two renewals of that key
 
-SEEN_NUMBERS = 5_000
-"""Number of entries by which a watcher recognises what it has received already."""
+SEEN_NUMBERS = 5_000  # number of entries by which a watcher recognises what it has received already
+
+KEPT_RUNS = 8
+"""Number of runs in a cursor. An owner has one run, and so has each message that the relay sends itself."""
+
+_ID = re.compile(r"([a-z0-9]{1,16})((?:-\d{1,16}){1,3})", re.ASCII)
+_STREAMS = (EventState.WAITING, EventState.DEAD)
 
 
 class ActivityEntry(NamedTuple):
@@ -33,8 +44,8 @@ class ActivityEntry(NamedTuple):
 
     Of an event, `what` is the type, `data` the data, `state` an EventState, `took_ms` the time from
     acceptance to receipt. Of a command, `what` is the action, `data` the arguments, `state` a CommandEnd,
-    `took_ms` the time until then. `detail` is the text of a refusal. `id` says where it comes from, and its
-    place there (cursor.py); an entry has one once it was read from Redis.
+    `took_ms` the time until then. `detail` is the text of a refusal. An entry has an `id` once it was read
+    from Redis.
     """
 
     kind: str  # "event" or "command"
@@ -102,3 +113,45 @@ def _new(body: bytes, seen: dict[tuple[str, int], None]) -> list[ActivityEntry]:
     for one in list(islice(seen, max(0, len(seen) - SEEN_NUMBERS))):
         del seen[one]
     return list(new.values())
+
+
+class Cursor:
+    """The last place that a reader has seen in each source, as a text that the reader can bring along later.
+    `text` is an earlier cursor, whoever wrote it."""
+
+    def __init__(self, text: str = "") -> None:
+        self._places: dict[str, tuple[int, ...]] = {}
+        for id in islice(text.split(","), KEPT_RUNS + len(_STREAMS)):
+            self._passes(id)
+
+    def __str__(self) -> str:
+        return ",".join("-".join(map(str, (source, *place))) for source, place in self._places.items())
+
+    def __bool__(self) -> bool:
+        return bool(self._places)
+
+    def new(self, entries: Iterable[ActivityEntry]) -> Iterator[ActivityEntry]:
+        """Those that the reader has not seen. The cursor moves on with each that is taken."""
+        return (entry for entry in entries if self._passes(entry.id))
+
+    def _passes(self, id: str) -> bool:
+        if not (parts := _ID.fullmatch(id)):
+            return False
+        source, place = parts[1], tuple(map(int, parts[2].split("-")[1:]))
+        last = self._places.pop(source, ())
+        self._places[source] = max(place, last)
+        runs = [one for one in self._places if one not in _STREAMS]
+        if len(runs) > KEPT_RUNS:  # the one that moved on longest ago
+            del self._places[runs[0]]
+        return place > last
+
+
+def in_order(entries: Iterable[ActivityEntry]) -> list[ActivityEntry]:
+    """Sorted by time, but those of one source in its order, even if a clock was set back meanwhile."""
+    latest_ms: dict[str, int] = {}
+    timed = []
+    for entry in sorted(entries, key=lambda entry: [int(number) for number in entry.id.split("-")[1:]]):
+        source = entry.id.partition("-")[0]
+        latest_ms[source] = max(entry.at_ms, latest_ms.get(source, 0))
+        timed.append((latest_ms[source], entry))
+    return [entry for _, entry in sorted(timed, key=lambda one: one[0])]

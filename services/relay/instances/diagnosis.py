@@ -1,13 +1,13 @@
 """Says why an instance is not up, and how to fix that. Pure."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
 from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts
-from services.relay.instances.wrong_keys import WrongKeyCall, attributed
+from services.relay.instances.wrong_keys import WrongKeyCall
 from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.vocabulary import SILENT_AFTER_S, Origin
 from services.relay.service.durations import span
@@ -16,6 +16,10 @@ from services.relay.service.settings import REGISTRATION_TOKEN_PLACE
 BEHIND_S = 60.0  # age of the oldest waiting event from which the backlog is a problem
 
 LATE_S = 20.0  # time without a call from which a mod is late: it calls at least every 7 s
+
+LATER_MS = 10_000
+"""The contact of a mod with the right key is stored every 5 s. Only after this time without a contact may a
+wrong call come from the same mod."""
 
 
 @unique
@@ -115,24 +119,41 @@ def diagnose_all(
 def wrong_keys(
     entries: Mapping[str, ServedEntry], facts: Mapping[str, Facts], wrong_calls: Iterable[WrongKeyCall]
 ) -> tuple[dict[str, WrongKeyCall], list[Problem]]:
-    """The call with a wrong key of each instance that can be recognised; a problem for the other calls."""
+    """The newest call with a wrong key of each instance by slug; a problem if some mod is silent, and calls
+    belong to no known instance.
+
+    A call belongs to the server that its key or token shows, or else to the only silent server whose mod last
+    called from that address; but not if the server was added, or its mod called with its key, after that
+    call.
+    """
     enabled = {slug: known for slug, known in facts.items() if not entries[slug].disabled}
-    named, unknown = attributed(wrong_calls, enabled, {slug: entries[slug].added_ms for slug in enabled})
-    missed = [slug for slug, known in enabled.items() if known.is_silent and slug not in named]
-    added_ms = min((entries[slug].added_ms for slug in missed), default=math.inf)
-    of_missed = [wrong_call for wrong_call in unknown if wrong_call.at_ms >= added_ms]
-    return named, [_unknown(of_missed)] if of_missed else []
-
-
-def _unknown(wrong_calls: Sequence[WrongKeyCall]) -> Problem:
-    """A problem of the whole fleet. The caller asks for it only if some mod is silent."""
-    more = f" and {len(wrong_calls) - 1} more" if len(wrong_calls) > 1 else ""
-    return Problem(
-        ProblemCode.WRONG_KEY,
-        False,
-        f"calls with a mod key that opens no server come from {wrong_calls[0].address}{more}",
-        f"if a DayZ server of yours is there: {_COMPARE}",
-    )
+    added_ms = {slug: entries[slug].added_ms for slug in enabled}
+    named: dict[str, WrongKeyCall] = {}
+    unknown = []
+    for call in wrong_calls:
+        missed = [
+            slug
+            for slug, known in enabled.items()
+            if call.at_ms - (known.contact_ms or 0) > LATER_MS
+            and call.at_ms >= added_ms[slug]
+            and (slug == call.slug if call.slug else known.address == call.address)
+        ]
+        if len(missed) == 1:
+            named.setdefault(missed[0], call)
+        elif not call.slug and not any(
+            known.address == call.address and (known.contact_ms or 0) - call.at_ms > LATER_MS
+            for known in enabled.values()
+        ):  # no mod has called from there with the right key since then
+            unknown.append(call)
+    silent = [slug for slug, known in enabled.items() if known.is_silent and slug not in named]
+    since_ms = min((added_ms[slug] for slug in silent), default=math.inf)
+    addresses = [call.address for call in unknown if call.at_ms >= since_ms]
+    if not addresses:
+        return named, []
+    more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
+    what = f"calls with a mod key that opens no server come from {addresses[0]}{more}"
+    fix = f"if a DayZ server of yours is there: {_COMPARE}"
+    return named, [Problem(ProblemCode.WRONG_KEY, False, what, fix)]
 
 
 def diagnose(
@@ -148,7 +169,10 @@ def diagnose(
         return [Problem(ProblemCode.DISABLED, True, "it is disabled", fix)]
     if entry.note:
         fix = f"change relay.toml, or remove the stored instance: `dayz-relay instance remove {slug}`"
-        found.append(Problem(_entry_code(entry), entry.shadowed or not entry.keys, entry.note, fix))
+        code = ProblemCode.ENTRY_CONFLICT if entry.keys else ProblemCode.NO_MOD_KEY
+        if entry.shadowed:
+            code = ProblemCode.NOT_SERVED
+        found.append(Problem(code, code is not ProblemCode.ENTRY_CONFLICT, entry.note, fix))
     if entry.shadowed:  # it is not served: its mod and its link cannot be up
         return found
     found += [
@@ -157,12 +181,6 @@ def diagnose(
         *_waiting(slug, facts),
     ]
     return sorted(found, key=lambda problem: not problem.serious)
-
-
-def _entry_code(entry: ServedEntry) -> ProblemCode:
-    if entry.shadowed:
-        return ProblemCode.NOT_SERVED
-    return ProblemCode.ENTRY_CONFLICT if entry.keys else ProblemCode.NO_MOD_KEY
 
 
 def _mod(facts: Facts, url: str, wrong_call: WrongKeyCall | None) -> list[Problem]:
@@ -214,17 +232,11 @@ def _link(entry: ServedEntry, facts: Facts) -> list[Problem]:
 def _waiting(slug: str, facts: Facts) -> list[Problem]:
     found = []
     if (facts.oldest_s or 0) > BEHIND_S:
-        what = (
-            f"{_events(facts.events, 'waits', 'wait')} for Takaro, the oldest for {span(facts.oldest_s or 0)}"
-        )
+        events = "1 event waits" if facts.events == 1 else f"{facts.events} events wait"
+        what = f"{events} for Takaro, the oldest for {span(facts.oldest_s or 0)}"
         when = "one after the other" if facts.link == LinkState.READY else "once the link is ready"
         found.append(Problem(ProblemCode.BACKLOG, False, what, f"sent {when}: {_KEPT}"))
     if facts.dead:
         what = f"{facts.dead} dead letter{'s' * (facts.dead != 1)}"
         found.append(Problem(ProblemCode.DEAD_LETTERS, False, what, f"dayz-relay dlq list {slug}"))
     return found
-
-
-def _events(count: int, one: str, more: str) -> str:
-    """The number of events with the verb that fits: `one` or `more`."""
-    return f"1 event {one}" if count == 1 else f"{count} events {more}"

@@ -54,8 +54,7 @@ class Directory:
 
     async def watch(self, changed: Callable[[Mapping[str, ServedEntry]], object]) -> None:
         """Calls `changed` with the served instances, now and after each change. Never returns."""
-        hangup = getattr(signal, "SIGHUP", None)  # Windows has none
-        if hangup:
+        if hangup := getattr(signal, "SIGHUP", None):  # Windows has none
             asyncio.get_running_loop().add_signal_handler(hangup, self.file.reread)
         self._report(changed)
         # Two tasks: while Redis is away, changes of the file still take effect.
@@ -93,27 +92,17 @@ class Directory:
             self._store_nudge.set()
 
     async def _look_at_store(self) -> None:
-        try:
+        with contextlib.suppress(StoreError):  # those that are known are served meanwhile
             found = await self.registry.records.look(self._version)
-        except StoreError:
-            return
-        if not found.version and self._stored:
-            await self._put_back()
-            return
-        if (records := found.records()) is not None:
-            self._version, self._stored = found.version, records
-        self.complete.set()
-
-    async def _put_back(self) -> None:
-        """Writes the instances into an emptied Redis: mods still call, and Takaro still knows the servers."""
-        try:
-            count = await self.registry.records.put_back(self._stored)
-        except StoreError:
-            return  # they are served meanwhile, and the next look tries again
-        if count:
-            logger.error(
-                "Redis was emptied: the %d servers that it held are written anew", count, extra=CHANGE
-            )
+            if not found.version and self._stored:  # mods still call, and Takaro still knows the servers
+                if count := await self.registry.records.put_back(self._stored):
+                    logger.error(
+                        "Redis was emptied: the %d servers that it held are written anew", count, extra=CHANGE
+                    )
+                return
+            if (records := found.records()) is not None:
+                self._version, self._stored = found.version, records
+            self.complete.set()
 
     def _report(self, changed: Callable[[Mapping[str, ServedEntry]], object]) -> None:
         replaced = open_replaced_keys(self._stored.values(), self.registry.records.age_s)
@@ -147,9 +136,8 @@ class Directory:
 
     def _merged(self, stored: Mapping[str, Record]) -> dict[str, ServedEntry]:
         settings = self.file.settings
-        return merge(
-            settings.instances, stored, self.registry.records.age_s, settings.takaro.registration_token
-        )
+        token = settings.takaro.registration_token
+        return merge(settings.instances, stored, self.registry.records.age_s, token)
 
 
 def instances(served: Mapping[str, ServedEntry]) -> dict[str, Instance]:

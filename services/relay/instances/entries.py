@@ -39,10 +39,7 @@ class ServedEntry:
 
 
 def merge(
-    file: Iterable[Instance],
-    stored: Mapping[str, Record],
-    age_s: AgeS,
-    fleet_token: SecretStr | None = None,
+    file: Iterable[Instance], stored: Mapping[str, Record], age_s: AgeS, fleet_token: SecretStr | None = None
 ) -> dict[str, ServedEntry]:
     """All instances by slug, those of the file first.
 
@@ -76,13 +73,14 @@ def merge(
                 own.append(key)
             else:
                 notes.append(f"one of its mod keys opens {opens} instead")
+        instance = Instance(
+            slug=slug,
+            name=record.name,
+            identity_token=record.identity_token,
+            registration_token=record.registration_token or fleet_token,
+        )
         entries[slug] = ServedEntry(
-            Instance(
-                slug=slug,
-                name=record.name,
-                identity_token=record.identity_token,
-                registration_token=record.registration_token or fleet_token,
-            ),
+            instance,
             Origin.REDIS,
             tuple(own),
             disabled=record.disabled,
@@ -91,21 +89,14 @@ def merge(
             added_ms=record.created_ms,
             external_id=record.external_id,
         )
-    return _with_locked_out(entries)
+    served = active(entries)
+    for slug, entry in served.items() if len(served) > 1 else ():
+        if not entry.keys:  # whose mod calls is unknown
+            locked = "its mod is not let in: with several instances each needs a mod key"
+            entries[slug] = replace(entry, note="; ".join(filter(None, (entry.note, locked))))
+    return entries
 
 
 def active(entries: Mapping[str, ServedEntry]) -> dict[str, ServedEntry]:
     """The entries that are served."""
     return {slug: entry for slug, entry in entries.items() if entry.active}
-
-
-def _with_locked_out(entries: dict[str, ServedEntry]) -> dict[str, ServedEntry]:
-    """Adds a note to each server without a mod key if several are served: whose mod calls is unknown."""
-    served = active(entries)
-    if len(served) > 1:
-        for slug, entry in served.items():
-            if not entry.keys:
-                locked = "its mod is not let in: with several instances each needs a mod key"
-                note = "; ".join(filter(None, (entry.note, locked)))
-                entries[slug] = replace(entry, note=note)
-    return entries

@@ -25,8 +25,6 @@ LENGTH_S = 1_800
 KEPT = 2 * HALF_HOURS
 """Number of half hours whose seconds are kept: older ones than are shown tell that the instance was there."""
 
-_EXPIRE_S = KEPT * LENGTH_S
-
 SLACK_S = 90
 """Seconds of a half hour that may be missing from a link that was up: the owner writes once a minute."""
 
@@ -64,22 +62,20 @@ def _accepted(tallies: Iterable[bytes | None]) -> dict[int, int]:
     return {int(minute): int(count) for minute, count in (tally.split() for tally in tallies if tally)}
 
 
-def last_hour(rows: Iterable[Minute], now_ms: int, accepted: Mapping[int, int] | None = None) -> list[Minute]:
-    """Adds up the rows of each minute and fills in minutes without a row. `accepted` is by minute."""
-    now, accepted = now_ms // 60_000, accepted or {}
+def last_hour(rows: Iterable[Minute], now_ms: int, accepted: Mapping[int, int]) -> list[Minute]:
+    """Adds up the rows of each minute and fills in minutes without a row. `accepted` is by minute. Pure."""
+    now = now_ms // 60_000
     hour = {
         minute: Minute(minute, 0, 0, 0, 0, accepted.get(minute, 0))
         for minute in range(now - KEPT_MINUTES + 1, now + 1)
     }
     for row in rows:
         if other := hour.get(row.minute):
-            hour[row.minute] = Minute(
-                row.minute,
-                row.events + other.events,
-                row.commands + other.commands,
-                max(row.p50_ms, other.p50_ms),
-                max(row.p99_ms, other.p99_ms),
-                other.accepted,
+            hour[row.minute] = other._replace(
+                events=row.events + other.events,
+                commands=row.commands + other.commands,
+                p50_ms=max(row.p50_ms, other.p50_ms),
+                p99_ms=max(row.p99_ms, other.p99_ms),
             )
     return list(hour.values())
 
@@ -101,11 +97,18 @@ class HalfHour(NamedTuple):
     length_s: int
     accepted: int  # events
     linked_s: int
-    link: LinkUptime
 
     @property
     def begun_ms(self) -> int:
         return self.number * LENGTH_S * 1000
+
+    @property
+    def link(self) -> LinkUptime:
+        if not self.linked_s and self.length_s <= SLACK_S:
+            return LinkUptime.UNKNOWN
+        if self.linked_s >= self.length_s - SLACK_S:
+            return LinkUptime.UP
+        return LinkUptime.PARTLY if self.linked_s else LinkUptime.DOWN
 
 
 class LinkedTime:
@@ -119,11 +122,8 @@ class LinkedTime:
         self._written_to = 0  # number of the half hour
 
     def looked(self, now_ms: int, *, linked: bool) -> None:
-        """Counts the time since the last call if the link is ready now.
-
-        It is written down once a minute, and in each half hour the first time at once. `now_ms` is Redis'
-        clock.
-        """
+        """Counts the time since the last call if the link is ready now. Once a minute it is written down,
+        and in each half hour the first time at once. `now_ms` is Redis' clock."""
         is_first = self._looked_ms // 1000 // LENGTH_S != self._written_to
         if is_first or now_ms // 60_000 != self._looked_ms // 60_000:
             self.write()
@@ -142,7 +142,7 @@ class LinkedTime:
         if number != self._written_to:
             self._written_to = number
             self._store.send_unawaited("HDEL", self._key, *range(number - 2 * KEPT, number - KEPT))
-            self._store.send_unawaited("EXPIRE", self._key, _EXPIRE_S)
+            self._store.send_unawaited("EXPIRE", self._key, KEPT * LENGTH_S)
 
 
 async def read_half_hours(store: Store, slug: str, now_ms: int, there_ms: int = 0) -> list[HalfHour]:
@@ -173,22 +173,9 @@ def last_day(
     there_s = min(found, default=now + 1) * LENGTH_S
     if there_ms and there_ms // 1000 < there_s + LENGTH_S:  # it came in the middle of a half hour
         there_s = there_ms // 1000
-    return [
-        _half_hour(
-            number,
-            max(0, min((number + 1) * LENGTH_S, now_s) - max(number * LENGTH_S, there_s)),
-            accepted.get(number, 0),
-            linked_s.get(number, 0),
-        )
-        for number in range(now - HALF_HOURS + 1, now + 1)
-    ]
-
-
-def _half_hour(number: int, length_s: int, accepted: int, linked_s: int) -> HalfHour:
-    if not linked_s and length_s <= SLACK_S:
-        link = LinkUptime.UNKNOWN
-    elif linked_s >= length_s - SLACK_S:
-        link = LinkUptime.UP
-    else:
-        link = LinkUptime.PARTLY if linked_s else LinkUptime.DOWN
-    return HalfHour(number, length_s, accepted, min(linked_s, length_s), link)
+    half_hours = []
+    for number in range(now - HALF_HOURS + 1, now + 1):
+        length_s = max(0, min((number + 1) * LENGTH_S, now_s) - max(number * LENGTH_S, there_s))
+        linked = min(linked_s.get(number, 0), length_s)
+        half_hours.append(HalfHour(number, length_s, accepted.get(number, 0), linked))
+    return half_hours

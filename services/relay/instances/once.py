@@ -43,13 +43,13 @@ class IssuedKey:
         self._slug = slug
         self._once = once
         self._age_s = age_s
-        self._salt = secrets.token_urlsafe(SALT_BYTES)
-        self._random = secrets.token_urlsafe(KEY_BYTES)
+        self._make(secrets.token_urlsafe(SALT_BYTES))
 
-    @property
-    def mod_key(self) -> str:
-        once = self._once
-        return made_secret(once, "mod key", self._slug, self._salt) if once else self._random
+    def _make(self, salt: str) -> None:
+        self._salt, once = salt, self._once
+        self.mod_key = (
+            made_secret(once, "mod key", self._slug, salt) if once else secrets.token_urlsafe(KEY_BYTES)
+        )
 
     def is_repeat(self, record: Record | None) -> bool:
         """Whether the call was done before. Then the key is that of the first call.
@@ -60,7 +60,8 @@ class IssuedKey:
         once = self._once
         if once is None:
             return False
-        done = next((done for done in record.done if self._is_known(done, once)), None) if record else None
+        kept = self._kept(record.done) if record else []
+        done = next((done for done in kept if done.call == call_id(once)), None)
         if record is None or done is None:
             refuse_if_done(once)
             return False
@@ -71,11 +72,11 @@ class IssuedKey:
                 "this call was done before, and the key that it made is not valid any more: make a new call,"
                 " with an Idempotency-Key of its own"
             )
-        self._salt = done.salt
+        self._make(done.salt)
         return True
 
-    def _is_known(self, done: Done, once: Once) -> bool:
-        return done.call == call_id(once) and self._age_s(done.at_ms, None) < KEPT_S
+    def _kept(self, calls: tuple[Done, ...]) -> list[Done]:
+        return [done for done in calls if self._age_s(done.at_ms, None) < KEPT_S]
 
     def remembered(self, record: Record, now_ms: int) -> Record:
         """The `record`, which has the key already, with this call added if it has an Idempotency-Key."""
@@ -88,8 +89,8 @@ class IssuedKey:
             mod_key_digest=digest_of(self.mod_key),
             at_ms=now_ms,
         )
-        kept = [one for one in record.done if self._age_s(one.at_ms, None) < KEPT_S]
-        return record.model_copy(update={"done": (*kept[-(KEPT_CALLS - 1) :], done)})
+        earlier = self._kept(record.done)[1 - KEPT_CALLS :]
+        return record.model_copy(update={"done": (*earlier, done)})
 
 
 def made_secret(once: Once, kind: str, name: str, salt: str) -> str:

@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from services.relay.instances import records as instance_records
-from services.relay.instances.records import Record
+from services.relay.instances.records import Record, dump, load
 from services.relay.protocol.errors import InstanceConflict, StoreError
 from services.relay.protocol.keys import (
     INSTANCES,
@@ -59,7 +58,7 @@ class RecordTexts(NamedTuple):
         read = {}
         for slug, text in self.texts.items():
             try:
-                read[slug] = instance_records.load(text)
+                read[slug] = load(text)
             except ValueError:
                 logger.error("[%s] the stored instance cannot be read and is left out", slug)
         return read
@@ -70,7 +69,7 @@ class RecordTexts(NamedTuple):
         if text is None:
             return None
         try:
-            return StoredRecord(text, instance_records.load(text))
+            return StoredRecord(text, load(text))
         except ValueError:
             raise InstanceConflict(
                 f"what Redis has of {slug} cannot be read: a newer relay wrote it"
@@ -78,14 +77,12 @@ class RecordTexts(NamedTuple):
 
 
 class RecordStore:
-    """The records in Redis, and the age of times on Redis' clock. Every call raises StoreError.
+    """The records in Redis, and the age of times on Redis' clock, which each look reads too. Every call
+    raises StoreError."""
 
-    Each look also reads that clock. `within_s` is the time limit of one call of Redis.
-    """
-
-    def __init__(self, store: Store, within_s: float = WITHIN_S) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self.within_s = within_s
+        self.within_s = WITHIN_S
         self.clock = SteppedClock(boot_id())
 
     def age_s(self, at_ms: float, behind: bool | None = None) -> float:
@@ -141,7 +138,7 @@ class RecordStore:
             (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS),
             slug,
             old.text if old else "",
-            instance_records.dump(new) if new else "",
+            dump(new) if new else "",
             old.record.identity_digest if old else "",
             new.identity_digest if new and new.removed_ms is None else "",
             "" if due_ms is None else due_ms,
@@ -166,11 +163,7 @@ class RecordStore:
             _PUT_BACK,
             (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION),
             secrets.token_hex(8),
-            *(
-                part
-                for slug, record in kept.items()
-                for part in (slug, instance_records.dump(record), record.identity_digest)
-            ),
+            *[word for slug, one in kept.items() for word in (slug, dump(one), one.identity_digest)],
             durable=True,
         )
         if not written:

@@ -8,19 +8,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, SecretStr, StringConstraints
 
 from services.relay.service.settings_values import DisplayName, Token
 
 AgeS = Callable[[float, bool | None], float]
 """(time in ms on Redis' clock, `behind` of `SteppedClock.age`) -> its age in seconds, at least."""
 
-
 ExternalId = Annotated[
     str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
 ]
 """A panel's own id of a server."""
-
 
 _REMOVABLE = ("registration_token", "external_id")
 
@@ -83,11 +81,7 @@ def digest_of(secret: str) -> str:
 
 def dump(record: Record) -> bytes:
     """The record as JSON for Redis, with readable tokens: uplink has to send them to Takaro."""
-    plain = record.model_dump() | {
-        "identity_token": record.identity_token.get_secret_value(),
-        "registration_token": record.registration_token and record.registration_token.get_secret_value(),
-    }
-    return orjson.dumps(plain)
+    return orjson.dumps(record.model_dump(), SecretStr.get_secret_value)
 
 
 def load(stored: bytes) -> Record:
@@ -109,15 +103,15 @@ def rotated(record: Record, new: KeyDigest, overlap_ms: int) -> Record:
     return record.model_copy(update={"mod_key_digests": (*kept, new)})
 
 
+def removed(record: Record, now_ms: int) -> Record:
+    """The removed record, without its keys: if the instance is added again, it gets a new key."""
+    return record.model_copy(update={"removed_ms": now_ms, "mod_key_digests": ()})
+
+
 def overlap_left_s(record: Record, age_s: AgeS) -> float | None:
     """How long (s) a replaced key still works beside the newest; None: no replaced key works."""
     keys = record.mod_key_digests
     return max((_left_s(key, keys[-1], age_s) for key in open_keys(keys, age_s)[:-1]), default=None)
-
-
-def removed(record: Record, now_ms: int) -> Record:
-    """The removed record, without its keys: if the instance is added again, it gets a new key."""
-    return record.model_copy(update={"removed_ms": now_ms, "mod_key_digests": ()})
 
 
 def open_keys(keys: tuple[KeyDigest, ...], age_s: AgeS) -> tuple[KeyDigest, ...]:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 
 from pydantic import SecretStr
 
-from services.relay.instances import records as instance_records
+from services.relay.instances import records
 from services.relay.instances.once import KEY_BYTES, IssuedKey, Once
-from services.relay.instances.record_store import WITHIN_S, RecordStore, StoredRecord
+from services.relay.instances.record_store import RecordStore, StoredRecord
 from services.relay.instances.records import KeyDigest, Record, digest_of
 from services.relay.protocol.errors import InstanceConflict, NoSuchInstance, RotationUnderWay
 from services.relay.protocol.keys import INSTANCES_REMOVALS, keys_of
@@ -54,9 +54,8 @@ class Registry:
         *,
         removed_kept_s: float = REMOVED_KEPT_S,
         purged_after_s: float = PURGED_AFTER_S,
-        within_s: float = WITHIN_S,
     ) -> None:
-        self.records = RecordStore(store, within_s)
+        self.records = RecordStore(store)
         self._store = store
         self._file = file
         self._removed_kept_s = removed_kept_s
@@ -109,9 +108,7 @@ class Registry:
     async def patch(self, slug: str, **change: Any) -> Record:
         """Changes the fields of the record that are given (see `records.changed`). Raises ValueError too."""
         self._refuse_those_of_the_file(slug)
-        return await self.records.change(
-            slug, lambda old, _: instance_records.changed(_there(slug, old), change)
-        )
+        return await self.records.change(slug, lambda old, _: records.changed(_there(slug, old), change))
 
     async def rotate(
         self, slug: str, overlap_s: float = OVERLAP_S, *, force: bool = False, once: Once | None = None
@@ -122,23 +119,22 @@ class Registry:
         repeat with the same `once` returns what the first call returned.
         """
         self._refuse_those_of_the_file(slug)
-        age_s = self.records.age_s
-        issued, overlap_ms = IssuedKey(slug, once, age_s), round(overlap_s * 1000)
+        issued = IssuedKey(slug, once, self.records.age_s)
 
         def make(old: Record | None, now_ms: int) -> Record:
             there = _there(slug, old)
             if issued.is_repeat(there):
                 return there
-            left_s = instance_records.overlap_left_s(there, age_s)
+            left_s = records.overlap_left_s(there, self.records.age_s)
             if left_s is not None and not force:
-                until = _utc(now_ms + left_s * 1000)
+                until = f"{datetime.fromtimestamp(now_ms / 1000 + left_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
                 raise RotationUnderWay(
                     f"{slug} has a new key already, and the previous one is valid until {until}: a further"
                     ' rotation would end that now. If that is meant: `--force`, "force": true, or the box'
                     " on the page"
                 )
-            rotated = instance_records.rotated(there, self._key(issued, now_ms), overlap_ms)
-            return issued.remembered(rotated, now_ms)
+            made = records.rotated(there, self._key(issued, now_ms), round(overlap_s * 1000))
+            return issued.remembered(made, now_ms)
 
         return Issued(await self.records.change(slug, make), issued.mod_key)
 
@@ -154,7 +150,7 @@ class Registry:
                 self._refuse_those_of_the_file(slug)
             if old and old.removed_ms is not None and purge:
                 return old.model_copy(update={"removed_ms": now_ms})
-            return instance_records.removed(_there(slug, old), now_ms)
+            return records.removed(_there(slug, old), now_ms)
 
         await self.records.change(slug, make, self._purged_after_s if purge else self._removed_kept_s)
 
@@ -179,7 +175,7 @@ class Registry:
                 continue
             if slug not in {instance.slug for instance in self._file()}:  # else it is data of the file's one
                 await self._store.send("UNLINK", *astuple(keys_of(slug)))
-            await self.records.replace(slug, StoredRecord(instance_records.dump(purging), purging), None)
+            await self.records.replace(slug, StoredRecord(records.dump(purging), purging), None)
             forgotten.append(slug)
         return forgotten
 
@@ -203,7 +199,3 @@ def _there(slug: str, record: Record | None) -> Record:
     if record is None or record.removed_ms is not None:
         raise NoSuchInstance(f"there is no server {slug}")
     return record
-
-
-def _utc(at_ms: float) -> str:
-    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"

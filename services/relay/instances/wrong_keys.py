@@ -1,10 +1,8 @@
 """Remembers calls with a wrong key for ten minutes: they may come from the mod of a silent server."""
 
 import time
-from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from services.relay.instances.facts import Facts
 from services.relay.store.client import Store, pairs
 
 KEPT_S = 600  # how long a call is remembered
@@ -15,10 +13,6 @@ NOTED_EVERY_S = 5.0  # shortest time between two notes of one address
 
 NOTED_APART_S = 0.05
 """Shortest time between any two notes: so a caller with many addresses costs Redis little."""
-
-LATER_MS = 10_000
-"""The contact of a mod with the right key is stored every 5 s. Only after this time without a contact may a
-wrong call come from the same mod."""
 
 _KEY = "relay:unknown-keys"
 
@@ -67,37 +61,3 @@ class WrongKeyCalls:
             slug, _, address = member.decode().partition(" ")
             wrong_calls.append(WrongKeyCall(int(float(at_ms)), address, slug))
         return wrong_calls
-
-
-def attributed(
-    wrong_calls: Iterable[WrongKeyCall], facts: Mapping[str, Facts], added_ms: Mapping[str, int]
-) -> tuple[dict[str, WrongKeyCall], list[WrongKeyCall]]:
-    """The newest wrong call of each server by slug, and the calls that belong to no known server. Pure.
-
-    A call belongs to the server that its key or token shows, or else to the only silent server whose mod last
-    called from that address; but not if the server was added, or its mod called with its key, after that
-    call.
-    """
-    named: dict[str, WrongKeyCall] = {}
-    unknown: list[WrongKeyCall] = []
-    for wrong_call in wrong_calls:
-        missed = [
-            slug
-            for slug, known in facts.items()
-            if wrong_call.at_ms - (known.contact_ms or 0) > LATER_MS
-            and wrong_call.at_ms >= added_ms[slug]
-            and (slug == wrong_call.slug if wrong_call.slug else known.address == wrong_call.address)
-        ]
-        if len(missed) == 1:
-            named.setdefault(missed[0], wrong_call)
-        elif not wrong_call.slug and not _is_over(wrong_call, facts.values()):
-            unknown.append(wrong_call)
-    return named, unknown
-
-
-def _is_over(wrong_call: WrongKeyCall, facts: Iterable[Facts]) -> bool:
-    """Whether a mod has called from the same address with the right key since then."""
-    return any(
-        known.address == wrong_call.address and (known.contact_ms or 0) - wrong_call.at_ms > LATER_MS
-        for known in facts
-    )

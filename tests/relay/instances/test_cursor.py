@@ -2,8 +2,7 @@
 
 import pytest
 
-from services.relay.instances.activity import ActivityEntry
-from services.relay.instances.cursor import KEPT_RUNS, Cursor, in_order
+from services.relay.instances.activity import KEPT_RUNS, ActivityEntry, Cursor, in_order
 
 
 def entries(*ids: str, at_ms: int = 0) -> list[ActivityEntry]:

@@ -18,7 +18,7 @@ def test_the_hour_has_a_row_for_each_minute_and_no_older_one() -> None:
         Minute(NOW - KEPT_MINUTES + 1, 2, 0, 5, 6),
         Minute(NOW + 1, 9, 9, 9, 9),
     ]
-    hour = last_hour(rows, NOW_MS)
+    hour = last_hour(rows, NOW_MS, {})
     assert [row.minute for row in hour] == list(range(NOW - KEPT_MINUTES + 1, NOW + 1))
     assert hour[0] == rows[1]
     assert all(not any(row[1:]) for row in hour[1:])
