@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 from services.agent import state
 from services.agent.files import KnownFile, LogPosition
 from services.agent.outbox import Outbox
-from services.agent.post import NotTaken, Relay
+from services.agent.post import NotTaken, post
 from services.agent.repeats import Repeats
 from services.agent.settings import AgentSettings
-from services.agent.tail import Read, Tail
+from services.agent.tail import Tail
 from services.relay.service import logs
 from services.relay.service.token_bucket import TokenBucket
 
@@ -72,7 +72,6 @@ class Agent:
         self._repeats = Repeats()
         self._rate = TokenBucket(settings.max_per_s, settings.max_per_s * BURST_S, time.monotonic())
         self._outbox = Outbox() if outbox is None else outbox
-        self._relay = Relay(settings.url)
         self._dropped = 0
         self._retries = _Retries(max_delay_s)
 
@@ -83,7 +82,9 @@ class Agent:
     def look(self, now_s: float) -> None:
         """Read what is new in the logs."""
         for read in self._tail.read():
-            if not self._is_wanted(read, now_s):
+            if any(pattern.search(read.text) for pattern in self._settings.deny):
+                continue
+            if self._repeats.is_repeat(read.kind, read.text, now_s):
                 continue
             if not (self._rate.admits(now_s) and self._outbox.add(read.text, read.file, read.offset)):
                 self._dropped += 1
@@ -95,9 +96,13 @@ class Agent:
         while self._outbox and not self.stopping and time.monotonic() >= self._retries.again_s:
             lines = self._outbox.batch()
             try:
-                self._relay.post(lines)
+                post(self._settings.url, lines)
             except NotTaken as error:
-                self._failed(error)
+                if not self._retries.failures:
+                    logger.warning(
+                        "the relay does not take log lines, they wait: %s", error, extra=logs.CHANGE
+                    )
+                self._retries.failed(time.monotonic())
                 break
             if self._retries.failures:
                 logger.info("the relay is there again")
@@ -105,16 +110,6 @@ class Agent:
             self._remember({file: file.at(offset) for file, offset in self._outbox.sent(len(lines)).items()})
         if not self._outbox:  # lines that are not sent count as done, too
             self._remember_all()
-
-    def _is_wanted(self, read: Read, now_s: float) -> bool:
-        if any(pattern.search(read.text) for pattern in self._settings.deny):
-            return False
-        return not self._repeats.is_repeat(read.kind, read.text, now_s)
-
-    def _failed(self, error: NotTaken) -> None:
-        if not self._retries.failures:
-            logger.warning("the relay does not take log lines, they wait: %s", error, extra=logs.CHANGE)
-        self._retries.failed(time.monotonic())
 
     def _remember_all(self) -> None:
         self._remember({file: file.position for file in self._tail.known.files})

@@ -15,26 +15,20 @@ class NotTaken(Exception):
     """The relay did not take the lines, or may not have. The text is for people and holds no secret."""
 
 
-class Relay:
-    """The relay at `url`, the TakaroApiUrl of the mod."""
-
-    def __init__(self, url: str) -> None:
-        self._host = urlsplit(url).hostname or ""
-        self._url = f"{url.rstrip('/')}/gameserver/agent/events"
-
-    def post(self, lines: Sequence[str]) -> None:
-        """Send these lines. Raises NotTaken."""
-        events = {"events": [{"type": "log", "msg": line} for line in lines]}
-        body = json.dumps(events, ensure_ascii=False).encode()
-        try:
-            answer = asyncio.run(
-                call("POST", self._url, within_s=ANSWER_WITHIN_S, max_bytes=MAX_ANSWER_BYTES, json_body=body)
-            )
-        except (OSError, ValueError) as error:
-            raise NotTaken(f"{self._host}: {error or type(error).__name__}") from None
-        if answer.status == 401:
-            raise NotTaken("401: the key in DAYZ_RELAY_URL opens no server")
-        if not answer.succeeded:
-            raise NotTaken(f"it answered {answer.status}")
-        if not answer.body:
-            raise NotTaken("its answer was empty: is that the relay?")
+def post(url: str, lines: Sequence[str]) -> None:
+    """Send these lines to the relay at `url`, the TakaroApiUrl of the mod. Raises NotTaken."""
+    to = f"{url.rstrip('/')}/gameserver/agent/events"
+    events = {"events": [{"type": "log", "msg": line} for line in lines]}
+    body = json.dumps(events, ensure_ascii=False).encode()
+    try:
+        answer = asyncio.run(
+            call("POST", to, within_s=ANSWER_WITHIN_S, max_bytes=MAX_ANSWER_BYTES, json_body=body)
+        )
+    except (OSError, ValueError) as error:
+        raise NotTaken(f"{urlsplit(url).hostname}: {error or type(error).__name__}") from None
+    if answer.status == 401:
+        raise NotTaken("401: the key in DAYZ_RELAY_URL opens no server")
+    if not answer.succeeded:
+        raise NotTaken(f"it answered {answer.status}")
+    if not answer.body:
+        raise NotTaken("its answer was empty: is that the relay?")

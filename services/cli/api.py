@@ -9,8 +9,7 @@ from urllib.parse import quote
 
 import orjson
 
-from services.cli.place import ApiPlace, checked_token
-from services.cli.terminal import complain
+from services.cli.place import UP, ApiPlace, checked_token
 from services.relay.protocol.errors import ConfigError, NoSuchInstance, RelayError
 from services.relay.service.http.client import RELAY_HEADER, causes_of, client_of, reason_of
 from services.relay.service.logs import clean
@@ -52,7 +51,7 @@ class RelayApi:
         self._at = at
         self.client = client
         client.event_hooks = {"response": [self._check]}
-        self._is_lost = False
+        self.is_lost = False  # whether a stream was lost and none is back
         self._is_known = False  # whether a relay of this version has answered
 
     @staticmethod
@@ -129,7 +128,7 @@ class RelayApi:
         if code == "no_token":
             elsewhere = "set admin_token under [modapi] in its relay.toml, and restart it"
             return ConfigError(
-                f"the relay at {at.url} has no token yet: {at.fix if at.is_local else elsewhere}"
+                f"the relay at {at.url} has no token yet: {at.fix if at.start == UP else elsewhere}"
             )
         if code == "wrong_token" and not at.token:
             return ConfigError(f"the relay at {at.url} asks for a token: {at.fix}")
@@ -148,15 +147,6 @@ class RelayApi:
             f"{self._at.url} answers {status}, and not as a relay of this version: is it the admin port of"
             " modapi?"
         )
-
-    def report_lost(self, error: BaseException) -> None:
-        """Print that a stream was lost, once for all of them until one is back."""
-        if not self._is_lost:
-            complain(f"{self.away(error)}; trying again")
-        self._is_lost = True
-
-    def came_back(self) -> None:
-        self._is_lost = False
 
     def away(self, error: BaseException) -> RelayAway:
         """What is wrong, by the error of a connection."""

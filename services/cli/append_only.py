@@ -8,7 +8,6 @@ leaves them where the length of a file was on the disk before its data.
 
 import mmap
 import re
-from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
 
@@ -43,69 +42,46 @@ class Scan(NamedTuple):
     stopped: int
 
 
-class _Stop(Exception):
-    """No whole record begins here. `at`: the first byte that is missing or wrong."""
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-
-
 def scan(data: Data) -> Scan:
     end = at = 0
     within = False
-    try:
-        while at < len(data):
-            if _OPENS.match(data, at):
-                within = True
-            elif _CLOSES.match(data, at):
-                within = False
-            at = _behind_record(data, at)
-            if not within:
-                end = at
-    except _Stop as stop:
-        return Scan(end, Rest.TORN if _is_torn(data, at, stop.at) else Rest.DAMAGED, stop.at)
+    while at < len(data):
+        behind, is_whole = _record(data, at)
+        if not is_whole:
+            return Scan(end, Rest.TORN if _is_torn(data, at, behind) else Rest.DAMAGED, behind)
+        within = bool(_OPENS.match(data, at)) or (within and not _CLOSES.match(data, at))
+        at = behind
+        if not within:
+            end = at
     return Scan(end, Rest.TORN if within else Rest.NOTHING, at)
 
 
-def ends_well(data: Data) -> bool:
-    """Whether it ends as a record does. The server mends a file that was cut exactly there."""
-    return not len(data) or data[-2:] == b"\r\n"
-
-
-def _behind_record(data: Data, at: int) -> int:
-    """Where the record ends that begins there. Raises _Stop."""
+def _record(data: Data, at: int) -> tuple[int, bool]:
+    """Where the record ends that begins there, and True. No whole one: its first missing or wrong byte."""
     if note := _NOTE.match(data, at):
-        return note.end()
+        return note.end(), True
     if not (head := _PARTS.match(data, at)):
-        raise _Stop(at + _begun(data, at))
+        return _behind_begun(data, at), False
     at = head.end()
     for _ in range(int(head[1])):
         if not (length := _LENGTH.match(data, at)):
-            raise _Stop(at + _begun(data, at))
+            return _behind_begun(data, at), False
         at = length.end() + int(length[1]) + 2
         if (line_end := data[at - 2 : at]) != b"\r\n":
-            raise _Stop(min(at - 2 + line_end.startswith(b"\r"), len(data)))
-    return at
+            return min(at - 2 + line_end.startswith(b"\r"), len(data)), False
+    return at, True
 
 
-def _begun(data: Data, at: int) -> int:
-    """Number of bytes that can be the beginning of a line of a record."""
+def _behind_begun(data: Data, at: int) -> int:
+    """The place behind what can be the beginning of a line of a record."""
     begun = _BEGUN.match(data, at)
-    return len(begun[0]) if begun else 0
+    return begun.end() if begun else at
 
 
 def _is_torn(data: Data, begin: int, stopped: int) -> bool:
-    """Whether it is the last record: only zeros follow the wrong byte, and no other record is in it."""
-    if _ANY_BUT_ZERO.search(data, stopped):
+    """Whether it is the last record: only zeros follow the wrong byte, and no whole record is in it. If there
+    is one, the length is wrong, not the end."""
+    if _ANY_BUT_ZERO.search(data, stopped) or stopped - begin > LONGEST_TAIL_BYTES:
         return False
-    last = min(stopped, len(data))
-    return last - begin <= LONGEST_TAIL_BYTES and not any(_others(data, begin + 1, last))
-
-
-def _others(data: Data, begin: int, end: int) -> Iterator[bool]:
-    """Looks for whole records inside the torn one. If there is one, the length is wrong, not the end."""
-    for found in _COMMAND.finditer(data, begin, end):
-        try:
-            yield _behind_record(data, found.start()) <= end
-        except _Stop:
-            yield False
+    within = (_record(data, found.start()) for found in _COMMAND.finditer(data, begin + 1, stopped))
+    return not any(is_whole and end <= stopped for end, is_whole in within)

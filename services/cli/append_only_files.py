@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.cli import private_files
-from services.cli.append_only import Data, Rest, ends_well, scan
+from services.cli.append_only import Data, Rest, scan
 from services.relay.protocol.errors import ConfigError
 
 CUT_OFF = "cut-off"
@@ -112,12 +112,15 @@ def _damages(folder: Path, named: list[Named], *, thorough: bool) -> list[tuple[
     increments = [one.name for one in named if one.kind == "i"]
     for base in [one.name for one in named if one.kind == "b"]:
         with _mapped(folder / base) as data:
-            if not _is_whole_base(data):
+            # Valkey reads an empty one as no data, without an error. It can be records too.
+            is_rdb = data[:6].startswith(_RDB) and data[_RDB_END:][:1] == b"\xff"
+            if not is_rdb and not (data[:1] == b"*" and scan(data).rest is Rest.NOTHING):
                 raise _beyond_repair(folder / base, "is not whole")
     behind = 0  # number of bytes in the files that follow
     for name in reversed(increments):
         with _mapped(folder / name) as data:
-            if not thorough and not behind and ends_well(data):
+            # The server mends a file that was cut exactly there.
+            if not thorough and not behind and data[-2:] in (b"", b"\r\n"):
                 break
             found = scan(data)
             if found.rest is Rest.DAMAGED or (found.rest is Rest.TORN and behind):
@@ -128,13 +131,6 @@ def _damages(folder: Path, named: list[Named], *, thorough: bool) -> list[tuple[
         if behind and not thorough:
             break
     return cuts
-
-
-def _is_whole_base(data: Data) -> bool:
-    """Whether a base is complete. Valkey reads an empty one as no data, without an error."""
-    if data[:1] == b"*":  # it can be records too
-        return scan(data).rest is Rest.NOTHING
-    return data[:6].startswith(_RDB) and data[_RDB_END:][:1] == b"\xff"
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,11 +23,12 @@ class Context(NamedTuple):
     token: str
 
 
-class Contexts(NamedTuple):
+@dataclass
+class Contexts:
     """`current` is the name of the one in use; LOCAL: none of them."""
 
-    current: str
-    known: dict[str, Context]
+    current: str = LOCAL
+    known: dict[str, Context] = field(default_factory=dict)
 
 
 def path(environ: Mapping[str, str] = os.environ) -> Path:
@@ -50,7 +52,7 @@ def read() -> Contexts:
         }
         return Contexts(str(found.get("current", LOCAL)), known)
     except FileNotFoundError:
-        return Contexts(LOCAL, {})
+        return Contexts()
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {why_unreadable(file, error)}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -61,34 +63,33 @@ def add(context: Context) -> Path:
     """Keep a context, and return the file. Raises ConfigError."""
     if not re.fullmatch("[a-zA-Z0-9_-]{1,63}", context.name) or context.name == LOCAL:
         raise ConfigError(f"a context needs a name of letters, digits, - and _, other than {LOCAL}")
-    with _alone():
-        current, known = read()
-        return _write(Contexts(current, {**known, context.name: context}))
+    with _changing() as contexts:
+        contexts.known[context.name] = context
+    return path()
 
 
 def use(name: str) -> None:
     """Make it the one in use. Raises ConfigError."""
-    with _alone():
-        known = read().known
-        _write(Contexts(name if name == LOCAL else _named(name, known).name, known))
+    with _changing() as contexts:
+        contexts.current = name if name == LOCAL else _named(name, contexts.known).name
 
 
 def remove(name: str) -> None:
     """Forget it. Raises ConfigError."""
-    with _alone():
-        current, known = read()
-        _named(name, known)
-        del known[name]
-        _write(Contexts(LOCAL if current == name else current, known))
+    with _changing() as contexts:
+        _named(name, contexts.known)
+        del contexts.known[name]
+        if contexts.current == name:
+            contexts.current = LOCAL
 
 
 def chosen(name: str | None, is_local: bool) -> Context | None:
     """The context by its name, or the one in use; None: the relay on this machine. Raises ConfigError."""
     if name == LOCAL or (is_local and not name):
         return None
-    current, known = read()
-    name = name or current
-    return None if name == LOCAL else _named(name, known)
+    contexts = read()
+    name = name or contexts.current
+    return None if name == LOCAL else _named(name, contexts.known)
 
 
 def _named(name: str, known: Mapping[str, Context]) -> Context:
@@ -99,30 +100,26 @@ def _named(name: str, known: Mapping[str, Context]) -> Context:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Nobody else may write the file between our look at it and our own write."""
+def _changing() -> Iterator[Contexts]:
+    """What the file has, to be changed and written back. Nobody else may write the file in between."""
     file = path()
     try:
         held = private_files.lock(file.with_suffix(".lock"), wait=True)
+        if held is None:
+            raise ConfigError(f"{file}: another command writes it: try again")
+        try:
+            contexts = read()
+            yield contexts
+            private_files.replace(file, _written(contexts).encode())
+        finally:
+            os.close(held)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written: {error.strerror}") from error
-    if held is None:
-        raise ConfigError(f"{file}: another command writes it: try again")
-    try:
-        yield
-    finally:
-        os.close(held)
 
 
-def _write(contexts: Contexts) -> Path:
-    """Replace the file. Only this user can read it."""
-    file = path()
+def _written(contexts: Contexts) -> str:
     lines = [f"current = {json.dumps(contexts.current)}"]
     for one in contexts.known.values():  # TOML has no escapes of halves of a character, as JSON has
         lines += ["", f"[context.{one.name}]", f"url = {json.dumps(one.url, ensure_ascii=False)}"]
         lines += [f"token = {json.dumps(one.token)}"] if one.token else []
-    try:
-        private_files.replace(file, "\n".join([*lines, ""]).encode())
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be written: {error.strerror}") from error
-    return file
+    return "\n".join([*lines, ""])

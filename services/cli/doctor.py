@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, replace
@@ -15,7 +16,7 @@ from services.cli.append_only_files import complaint
 from services.cli.place import opened_store
 from services.cli.settings_of import loaded_from, warnings_of
 from services.cli.tables import show, waiting_for
-from services.cli.terminal import is_in_container_of_its_own, many, print_json, runnable, safe
+from services.cli.terminal import COMMAND_VARIABLE, many, print_json, runnable, safe
 from services.cli.verdict import Verdict, VerdictLevel, bad, good, warn
 from services.relay.instances.diagnosis import diagnose_all
 from services.relay.instances.directory import Directory
@@ -60,11 +61,13 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
             redis = await doctor_here.store(store)
         except ConfigError as error:
             redis = [bad(str(error))]
-        if is_in_container_of_its_own():
+        if os.environ.get(COMMAND_VARIABLE):  # in a container of its own
             tell("Services", await doctor_here.services_of_compose(settings))
         else:
             tell("Services", await doctor_here.services(settings, store))
-        tell("Redis", _with_files(redis, settings, data))
+        if settings.redis.url is None and redis[0].level is VerdictLevel.BAD and (wrong := complaint(data)):
+            redis = [bad(wrong)]  # that is why the store of `up` cannot be used
+        tell("Redis", redis)
         with waiting_for("Takaro"):
             found = await takaro
         tell("Takaro", found)
@@ -74,20 +77,13 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
             tell(f"Identify as {identify}", identified)
         if alerts:
             tell("Alerts", await doctor_elsewhere.alerts(settings.alerts))
-    wrong = any(verdict.level is VerdictLevel.BAD for _, verdict in told)
+    is_wrong = any(verdict.level is VerdictLevel.BAD for _, verdict in told)
     if as_json:
-        print_json({"ok": not wrong, "verdicts": [{"section": at, **asdict(one)} for at, one in told]})
+        print_json({"ok": not is_wrong, "verdicts": [{"section": at, **asdict(one)} for at, one in told]})
     else:
-        colour = "bold red" if wrong else "bold green"
+        colour = "bold red" if is_wrong else "bold green"
         show("", Text(f"{_sum([one for _, one in told])}.", colour))
-    return int(wrong)
-
-
-def _with_files(told: list[Verdict], settings: Settings, data: Path) -> list[Verdict]:
-    """If the store of `up` cannot be used because its files are damaged: what is wrong with the files."""
-    if settings.redis.url is None and told[0].level is VerdictLevel.BAD and (wrong := complaint(data)):
-        return [bad(wrong)]
-    return told
+    return int(is_wrong)
 
 
 def _sum(told: Sequence[Verdict]) -> str:

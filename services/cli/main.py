@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
-from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -20,6 +19,7 @@ from services.cli.commands import look, run, servers, trial
 from services.cli.options import CommandGroup
 from services.cli.terminal import NAME, complain, failed
 from services.relay.protocol.errors import ConfigError, RelayError, in_our_words
+from services.relay.service import logs
 
 INTERRUPTED = 130
 """What Typer makes of Ctrl-C."""
@@ -68,7 +68,7 @@ def show_help(words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    sys.excepthook = _uncaught
+    sys.excepthook = logs.uncaught
     if isinstance(sys.stdout, TextIOWrapper):  # a pipe on Windows takes the letters of its code page alone
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -79,49 +79,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         error.message = in_our_words(error.message)
         error.show()  # type: ignore[attr-defined]  # all of Typer's own have it
         return error.exit_code
-    except RelayError as error:
-        return failed(error)
-    except OSError as error:
-        if _is_of_output(error):
-            return _closed(error)
+    except (RelayError, OSError, BaseExceptionGroup) as error:
+        first: BaseException = error
+        while isinstance(first, BaseExceptionGroup) and not first.split((RelayError, OSError))[1]:
+            first = first.exceptions[0]  # of a group that has nothing else
+        if isinstance(first, RelayError):
+            return failed(first)
+        if not isinstance(first, OSError):
+            raise
+        if first.errno in (errno.EPIPE, errno.ENOSPC) and first.filename is None:
+            return _output_closed(first)
         # Typer writes into the home.
         if "--install-completion" not in (sys.argv if argv is None else argv):
             raise
         return failed(
             ConfigError(
-                f"--install-completion: {error.filename} cannot be written ({error.strerror}):"
+                f"--install-completion: {first.filename} cannot be written ({first.strerror}):"
                 " `dayz-relay completion` prints what your shell needs"
             )
         )
-    except BaseExceptionGroup as group:
-        expected, others = group.split((RelayError, OSError))
-        first = _first(expected or group)
-        if others is None and isinstance(first, RelayError):
-            return failed(first)
-        if others is None and isinstance(first, OSError) and _is_of_output(first):
-            return _closed(first)
-        raise
 
 
-def _first(error: BaseException) -> BaseException:
-    """The first of the errors in a group."""
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+def _output_closed(error: OSError) -> int:
+    """Standard output takes no more: its reader is gone, as with `| head`, or its disk is full.
 
-
-def _is_of_output(error: OSError) -> bool:
-    """Whether standard output takes no more: its reader is gone, as with `| head`, or its disk is full."""
-    return error.errno in (errno.EPIPE, errno.ENOSPC) and error.filename is None
-
-
-def _closed(error: OSError) -> int:
-    """What is still to be written when Python ends would fail too."""
+    What is still to be written when Python ends would fail too.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error.errno == errno.ENOSPC:
         complain(f"the output cannot be written: {error.strerror}")
     return 1
-
-
-def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    from services.relay.service import logs
-
-    logs.uncaught(kind, error, trace)

@@ -51,10 +51,6 @@ class ApiPlace(NamedTuple):
     start: str = ""
     """The command that starts the relay; "" if it is elsewhere."""
 
-    @property
-    def is_local(self) -> bool:
-        return self.start == UP
-
 
 async def find(given: Given, environ: Mapping[str, str] = os.environ) -> ApiPlace:
     """The relay that is meant. Raises ConfigError, StoreError."""

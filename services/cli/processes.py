@@ -44,23 +44,20 @@ async def start(argv: tuple[str, ...], environ: Mapping[str, str], folder: Path 
 
 def send(process: Process, number: int) -> None:
     """Send ASK_TO_END or END_NOW to a process that may have ended."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            _send(process, number)
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        if sys.platform == "win32" and number == ASK_TO_END:
+            try:
+                # Not by send_signal: where this fails, that raises SystemError (seen with Python 3.11).
+                win32api.GenerateConsoleCtrlEvent(number, process.pid)
+            except win32api.error:  # without a console nobody can be asked
+                process.terminate()
+        else:
+            process.send_signal(number)
 
 
 if sys.platform == "win32":
-
-    def _send(process: Process, number: int) -> None:
-        if number != ASK_TO_END:
-            process.send_signal(number)
-            return
-        try:
-            # Not by send_signal: where this fails, that raises SystemError (seen with Python 3.11).
-            win32api.GenerateConsoleCtrlEvent(number, process.pid)
-        except win32api.error:  # without a console nobody can be asked
-            process.terminate()
-
     _jobs: list[object] = []
     """The job object of this process. Windows ends all processes of a job when its last handle is closed, and
     it closes ours when this process ends, however it ends."""
@@ -78,9 +75,6 @@ if sys.platform == "win32":
         _jobs.append(job)
 
 else:
-
-    def _send(process: Process, number: int) -> None:
-        process.send_signal(number)
 
     def _end_with_parent() -> Callable[[], None] | None:
         """What a child does before it becomes its program: ask Linux for a SIGTERM when its parent dies.

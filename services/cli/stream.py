@@ -8,6 +8,7 @@ import httpx
 import orjson
 
 from services.cli.api import CONNECT_WITHIN_S, RelayApi, RelayAway
+from services.cli.terminal import complain
 
 SILENT_S = 40.0
 """The relay sends at least a comment each 15 s."""
@@ -36,24 +37,20 @@ async def follow(relay: RelayApi, path: str, again_s: float = AGAIN_S) -> AsyncI
                 if not answer.is_success and (not has_answered or answer.status_code < STORE_AWAY):
                     raise await relay.error(answer.status_code, await answer.aread(), path)
                 if answer.is_success:
-                    relay.came_back()
-                    has_answered = True
-                async for message in _messages(answer.aiter_bytes()):
-                    last_id = message.id or last_id
-                    yield message
+                    relay.is_lost, has_answered = False, True
+                rest = b""
+                async for chunk in answer.aiter_bytes():
+                    *blocks, rest = (rest + chunk).split(b"\n\n")
+                    for message in read(blocks):
+                        last_id = message.id or last_id
+                        yield message
         except (httpx.TransportError, OSError, RelayAway) as error:
             if not has_answered:
                 raise relay.away(error) from None
-            relay.report_lost(error)
+            if not relay.is_lost:  # it is told once for all streams
+                complain(f"{relay.away(error)}; trying again")
+            relay.is_lost = True
         await asyncio.sleep(again_s)
-
-
-async def _messages(chunks: AsyncIterator[bytes]) -> AsyncIterator[Message]:
-    rest = b""
-    async for chunk in chunks:
-        *blocks, rest = (rest + chunk).split(b"\n\n")
-        for message in read(blocks):
-            yield message
 
 
 def read(blocks: Iterable[bytes]) -> Iterator[Message]:

@@ -45,19 +45,16 @@ class Rows:
     show_head: bool = True
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-        widths = zip(self.head, self._widths(), strict=True)
-        fixed = sum(width + GAP for title, width in widths if title != self.flexible)
-        if self.show_head or fixed + NARROWEST <= options.max_width:
-            yield self._table()
+        columns = list(zip(self.head, self._widths(), strict=True))
+        rows = [[cell if isinstance(cell, Text) else label(cell) for cell in row] for row in self.cells]
+        fixed = sum(width + GAP for title, width in columns if title != self.flexible)
+        if not self.show_head and fixed + NARROWEST > options.max_width:
+            yield from (Text(" " * GAP).join(row) for row in rows)
             return
-        for row in self.cells:
-            yield Text(" " * GAP).join(cell if isinstance(cell, Text) else label(cell) for cell in row)
-
-    def _table(self) -> Table:
         made = Table(
             box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim", show_header=self.show_head
         )
-        for title, widest in zip(self.head, self._widths(), strict=True):
+        for title, widest in columns:
             flexible = title == self.flexible
             made.add_column(
                 title,
@@ -65,19 +62,20 @@ class Rows:
                 no_wrap=not flexible,
                 min_width=None if flexible else widest,
             )
-        for row in self.cells:
-            made.add_row(*(cell if isinstance(cell, Text) else label(cell) for cell in row))
-        return made
+        for row in rows:
+            made.add_row(*row)
+        yield made
 
     def lines(self) -> Iterator[str]:
         """The same without colours, as wide as it is. Rich would need a second for a thousand rows."""
         widths = self._widths()
         for row in (self.head, *self.cells) if self.show_head else self.cells:
-            padded = (
-                _padded(safe(str(cell)), width, right=title in self.numbers)
-                for cell, width, title in zip(row, widths, self.head, strict=True)
-            )
-            yield "  ".join(padded).rstrip()
+            line = ""
+            for cell, width, title in zip(map(str, row), widths, self.head, strict=True):
+                text = safe(cell)
+                room = " " * (width - cell_len(text))
+                line += (room + text if title in self.numbers else text + room) + " " * GAP
+            yield line.rstrip()
 
     def _widths(self) -> list[int]:
         rows = (self.head, *self.cells) if self.show_head else self.cells
@@ -105,11 +103,6 @@ def waiting_for(what: str) -> Status:
 def label(text: str, style: str = "") -> Text:
     """One line of text that others may have written."""
     return Text(safe(text), style, no_wrap=True, overflow="ellipsis")
-
-
-def _padded(text: str, width: int, *, right: bool) -> str:
-    room = " " * (width - cell_len(text))
-    return room + text if right else text + room
 
 
 def cut(text: str, columns: int) -> str:

@@ -53,11 +53,6 @@ def print_json(value: object, *, indent: bool = True) -> None:
     print(text, flush=True)
 
 
-def is_in_container_of_its_own() -> bool:
-    """Whether docker-compose.yml runs this command: the services are in other containers then."""
-    return bool(os.environ.get(COMMAND_VARIABLE))
-
-
 def program() -> str:
     """How to type the program: by its name, or by its path if the name is not found or is another program."""
     if typed := os.environ.get(COMMAND_VARIABLE):

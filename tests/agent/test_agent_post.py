@@ -10,7 +10,7 @@ import pytest
 
 from services.agent.main import Agent
 from services.agent.outbox import Outbox
-from services.agent.post import NotTaken, Relay
+from services.agent.post import NotTaken, post
 from services.agent.settings import AgentSettings, read
 
 KEY = "mod-key-0123456789abcdef"
@@ -58,7 +58,7 @@ def peer() -> Iterator[Peer]:
 
 @pytest.mark.parametrize("base", ["", "/", f"/k/{KEY}", f"/k/{KEY}/", f"/relay/k/{KEY}"])
 def test_it_posts_below_the_address_that_the_mod_has(peer: Peer, base: str) -> None:
-    Relay(peer.url + base).post(["Żółw", 'a "quoted" \\ line'])
+    post(peer.url + base, ["Żółw", 'a "quoted" \\ line'])
     assert peer.paths == [base.rstrip("/") + "/gameserver/agent/events"]
     assert peer.batches == [["Żółw", 'a "quoted" \\ line']]
 
@@ -79,12 +79,12 @@ def test_only_a_2xx_with_a_body_means_that_it_was_taken(
 ) -> None:
     peer.answers = [(status, body)]
     with pytest.raises(NotTaken, match=words):
-        Relay(peer.url).post(["a line"])
+        post(peer.url, ["a line"])
 
 
 def test_the_error_for_a_missing_relay_does_not_show_the_key() -> None:
     with pytest.raises(NotTaken) as refused:
-        Relay(f"http://127.0.0.1:1/k/{KEY}").post(["a line"])
+        post(f"http://127.0.0.1:1/k/{KEY}", ["a line"])
     assert "127.0.0.1" in str(refused.value) and KEY not in str(refused.value)
 
 
