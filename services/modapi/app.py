@@ -25,7 +25,12 @@ def make_app(
 ) -> ModRouter:
     """The application behind the mods' port. http/router.py says why the mods' calls do not pass FastAPI."""
     app = FastAPI(openapi_url=None)
-    app.add_exception_handler(404, _no_such_call)
+
+    @app.exception_handler(404)
+    async def no_such_call(_: Request, __: Exception) -> Response:
+        """What a person reads who opens the mod's TakaroApiUrl in a browser, to see whether it is right."""
+        what = "the relay is here, but has no such call: with /health behind the address it shows its state"
+        return JSONResponse({"error": what}, 404)
 
     @app.get("/health")
     async def health(request: Request, response: Response) -> dict[str, Any]:
@@ -36,12 +41,6 @@ def make_app(
         return await _health(served_instances.store, instance)
 
     return ModRouter(app, served_instances, metrics, trusted)
-
-
-async def _no_such_call(_: Request, __: Exception) -> Response:
-    """What a person reads who opens the mod's TakaroApiUrl in a browser, to see whether it is right."""
-    what = "the relay is here, but has no such call: with /health behind the address it shows its state"
-    return JSONResponse({"error": what}, 404)
 
 
 async def _health(store: Store, instance: ServedInstance) -> dict[str, Any]:

@@ -22,9 +22,6 @@ from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.relay.store.command_stream import CommandStream
 
-_ABOUT_PLAYERS = (Action.GET_PLAYER, Action.GET_PLAYERS)
-"""Their results name players, as events do."""
-
 
 class ModCommands:
     """The mod's side of the commands of one instance."""
@@ -48,7 +45,7 @@ class ModCommands:
             try:
                 args = flatten(command.action, command.args, now_ms)
             except Exception as error:  # the other commands of this poll must reach the mod
-                self._caught(FaultKind.REQUEST, error)
+                self._metrics.service.faults.caught(self._logger, FaultKind.REQUEST, error)
                 failure = Outcome(error=f"{NOT_DELIVERED}: the relay failed on this command, see its log")
                 self.stream.refuse(command.operation_id, failure)
                 continue
@@ -76,12 +73,15 @@ class ModCommands:
                 outcome, label, missing = await asyncio.to_thread(_read, action, body)
             if missing:
                 self._left_out(action, missing)
-            if action in _ABOUT_PLAYERS:
-                if outcome.value:
-                    outcome = self._completed(outcome.value)
+            if action is Action.GET_PLAYER and outcome.value:
+                outcome = Outcome(self._completed(outcome.value))
+            elif action is Action.GET_PLAYERS and outcome.value:
+                outcome = Outcome(list(filter(None, map(self._completed, outcome.value))))
+            # These results name players, as events do.
+            if action in (Action.GET_PLAYER, Action.GET_PLAYERS):
                 players = self._roster.take_changes()
         except Exception as error:
-            outcome, label = self._faulty(error)
+            outcome, label = self._faulty(error), "fault"
         accepted = False
         try:
             try:
@@ -89,7 +89,7 @@ class ModCommands:
             except StoreError:
                 raise
             except Exception as error:  # it cannot be serialized: raised before anything was sent
-                accepted = await self.stream.complete(operation_id, self._faulty(error)[0], players)
+                accepted = await self.stream.complete(operation_id, self._faulty(error), players)
         finally:
             if players and not accepted:
                 self._roster.give_back(players)
@@ -108,22 +108,13 @@ class ModCommands:
                 action.value,
             )
 
-    def _faulty(self, error: Exception) -> tuple[Outcome, str]:
+    def _faulty(self, error: Exception) -> Outcome:
         """The outcome if our own code failed on a result: the mod posts it once, so Takaro gets an error."""
-        self._caught(FaultKind.RESULT, error)
-        return Outcome(error="the game server has answered, but the relay failed on it: see its log"), "fault"
+        self._metrics.service.faults.caught(self._logger, FaultKind.RESULT, error)
+        return Outcome(error="the game server has answered, but the relay failed on it: see its log")
 
-    def _caught(self, kind: FaultKind, error: Exception) -> None:
-        self._metrics.service.faults.caught(self._logger, kind, error)
-
-    def _completed(self, value: dict[str, Any] | list[dict[str, Any]]) -> Outcome:
-        """The outcome with names and ids added to its player records. These players are remembered."""
-        if isinstance(value, dict):
-            return Outcome(self._known(value))
-        return Outcome([player for player in map(self._known, value) if player])
-
-    def _known(self, player: dict[str, Any]) -> dict[str, Any] | None:
-        """The player completed from the roster; None: the record contradicts it."""
+    def _completed(self, player: dict[str, Any]) -> dict[str, Any] | None:
+        """The player with name and ids, remembered from now on; None: the record contradicts the roster."""
         with contextlib.suppress(Contradiction):
             return self._roster.complete(player) or player
         return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -44,10 +45,6 @@ _LIMITS: dict[str, str] = {
 _PLAYER_NOT_KNOWN = (Reason.UNKNOWN_PLAYER, Reason.NO_PLATFORM_ID)
 
 
-async def _never_given_up() -> None:
-    """The check of a sender that never gives up."""
-
-
 @dataclass(frozen=True, slots=True)
 class TakenBatch:
     """The result of a POST. `token` is for `stream.notes.answered`; "": the stream is full.
@@ -80,13 +77,13 @@ class EventIntake:
         self._log_lines = log_lines
         self._limits = limits
         self._logger = InstanceLogger(logger, stream.slug)
-        self._roster_read_s: float | None = None
+        self._roster_read_s = -math.inf
 
     async def take(
         self,
         body: bytes,
         received_s: float,
-        raise_if_given_up: Callable[[], Awaitable[None]] = _never_given_up,
+        raise_if_given_up: Callable[[], Awaitable[None]] | None = None,
     ) -> TakenBatch:
         """Stores the events of a body whose first bytes arrived at `received_s` (on time.monotonic()).
 
@@ -104,20 +101,22 @@ class EventIntake:
             return TakenBatch(NOT_ASKED, 0)
         players, new = self._roster.take_changes(), posted[:0]
         try:
-            await raise_if_given_up()
+            if raise_if_given_up:
+                await raise_if_given_up()
             posted, appended = await self._append(posted, players, received_s)
             new = [] if appended.full else posted[appended.repeated :]
         finally:  # if the mod has hung up, it sends the same again
             if players and not new:  # players are stored along with new events only
                 self._roster.give_back(players)
             if len(new) < len(posted):
-                self._log_lines.give_back(_log_line_count(posted[: len(posted) - len(new)]))
+                not_new = posted[: len(posted) - len(new)]
+                self._log_lines.give_back(sum(_is_log_line(event.became) for event in not_new))
         dead_letters = self._count(new, 0 if appended.full else appended.repeated)
         return TakenBatch(appended.token, len(posted), repaired, dead_letters)
 
     async def _mapped(self, body: bytes) -> tuple[list[PostedEvent], bool]:
         """The events in the form for Takaro, and whether the body had to be repaired. Raises StoreError."""
-        if self._roster_read_s is None:
+        if self._roster_read_s == -math.inf:
             await self._read_roster()
         if len(body) <= READ_AT_ONCE_BYTES:
             read = read_batch(body, self._limits.batch_events)
@@ -140,11 +139,8 @@ class EventIntake:
                     if fit is not raw:
                         self._metrics.beyond("text_chars")
                     became = map_event(fit, self._roster, received)
-                    if (
-                        type(became) is DeadEvent
-                        and became.reason in _PLAYER_NOT_KNOWN
-                        and self._roster_is_old()
-                    ):
+                    is_unknown = type(became) is DeadEvent and became.reason in _PLAYER_NOT_KNOWN
+                    if is_unknown and time.monotonic() - self._roster_read_s > REREAD_ROSTER_EVERY_S:
                         await self._read_roster()  # another modapi may have seen this player connect
                         became = map_event(fit, self._roster, received)
             except StoreError:
@@ -192,9 +188,6 @@ class EventIntake:
             kept.append(event._replace(became=None) if is_out else event)
         return kept[::-1]
 
-    def _roster_is_old(self) -> bool:
-        return time.monotonic() - (self._roster_read_s or 0.0) > REREAD_ROSTER_EVERY_S
-
     async def _read_roster(self) -> None:
         stored = await self._state.players()
         # A fault in it must not stop every batch.
@@ -226,7 +219,3 @@ class EventIntake:
 
 def _is_log_line(became: GameEvent | DeadEvent | None) -> bool:
     return type(became) is dict and became["type"] == EventType.LOG.value
-
-
-def _log_line_count(posted: list[PostedEvent]) -> int:
-    return sum(_is_log_line(event.became) for event in posted)

@@ -1,17 +1,18 @@
 """One instance as modapi serves it: its streams, its known players, its limits and its mod."""
 
+import contextlib
 import time
 import uuid
 
 from services.modapi.commands import ModCommands
 from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
-from services.modapi.http.rate_limits import RESULTS_AT_ONCE, Incoming, LogLines, RateLimits
+from services.modapi.http.body_memory import BodyMemory
+from services.modapi.http.rate_limits import RESULTS_AT_ONCE, LogLines, RateLimits
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.mod_presence import ModPresence
 from services.modapi.polls import Polls
-from services.modapi.result_memory import ResultMemory
-from services.relay.instances.state import InstanceState, LinkInfo
+from services.relay.instances.state import InstanceState
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
 from services.relay.service.faults import FaultKind
@@ -57,8 +58,9 @@ class ServedInstance:
         self.commands = ModCommands(CommandStream(store, settings.slug), roster, metrics, logger)
         self.polls = Polls(self.commands, hold_polls_s, metrics, logger)
         self.rate_limits = RateLimits(limits, time.monotonic())
-        self.incoming = Incoming(RESULTS_AT_ONCE * limits.result_bytes)
-        self.result_memory = ResultMemory(RESULTS_AT_ONCE * limits.result_bytes)
+        self.batch_memory, self.result_memory = (
+            BodyMemory(RESULTS_AT_ONCE * limits.result_bytes) for _ in range(2)
+        )
         self.mod = ModPresence(self.state, self.polls.rules, logger)
         self._logger = logger
         self._faults = metrics.service.faults
@@ -74,11 +76,7 @@ class ServedInstance:
 
         Never fails: a mod does not register again until the game server restarts (protocol.md M2).
         """
-        try:
-            link = await self.state.link()
-        except StoreError:
-            link = LinkInfo()
-        except Exception as error:
-            self._faults.caught(self._logger, FaultKind.REQUEST, error)
-            link = LinkInfo()
-        return link.game_server_id or str(uuid.uuid5(_SUBSTITUTE_IDS, self.settings.slug))
+        given = ""
+        with self._faults.contain(self._logger, FaultKind.REQUEST), contextlib.suppress(StoreError):
+            given = (await self.state.link()).game_server_id
+        return given or str(uuid.uuid5(_SUBSTITUTE_IDS, self.settings.slug))

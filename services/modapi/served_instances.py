@@ -60,9 +60,12 @@ class ServedInstances:
             self._gone[slug] = instance, now_s + self.results_taken_for_s
         keys = {slug: frozenset(key.digest for key in entry.keys) for slug, entry in served.items()}
         for slug, entry in served.items():
-            with self._metrics.service.faults.contain(InstanceLogger(self._logger, slug), FaultKind.LISTENER):
+            logger = InstanceLogger(self._logger, slug)
+            with self._metrics.service.faults.contain(logger, FaultKind.LISTENER):
                 if slug not in self.instances:
-                    self.instances[slug] = self._serve(entry)
+                    self.instances[slug] = ServedInstance(
+                        entry.instance, self.store, self._metrics, logger, self._hold_polls_s, self.limits
+                    )
                 else:
                     self.instances[slug].follow(entry.instance)
                     if self._keys[slug] - keys[slug]:
@@ -106,9 +109,3 @@ class ServedInstances:
         self._subscribed = False
         for instance in self.instances.values():
             instance.polls.close()
-
-    def _serve(self, entry: ServedEntry) -> ServedInstance:
-        logger = InstanceLogger(self._logger, entry.instance.slug)
-        return ServedInstance(
-            entry.instance, self.store, self._metrics, logger, self._hold_polls_s, self.limits
-        )

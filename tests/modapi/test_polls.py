@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.modapi.hold_rules import HELD, Ending, HoldRules
-from services.modapi.http.request import StoodStill
+from services.modapi.http.refusals import STOOD_STILL, Refused
 from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.polls import GATHER_S, LOOK_AGAIN_S, NOTHING, Polled
@@ -71,7 +71,7 @@ class Mod:
         async def raise_if_given_up(held_s: float) -> None:
             self.looks -= 1
             if self.looks < 0:
-                raise StoodStill
+                raise Refused(STOOD_STILL)
 
         self.watching.append(asyncio.create_task(watch()))
         return asyncio.create_task(self.polls.answer(connection, raise_if_given_up))
@@ -250,7 +250,7 @@ async def test_no_command_is_lost_with_a_poll_that_is_cancelled_when_it_has_been
 async def test_a_standstill_before_the_look_or_during_it_costs_no_command(mod: Mod, looks: int) -> None:
     name = await mod.ask()
     mod.looks = looks
-    with pytest.raises(StoodStill):
+    with pytest.raises(Refused):
         await mod.poll()
     mod.looks = math.inf
     assert names(await mod.poll()) == [name]

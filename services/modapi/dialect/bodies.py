@@ -54,7 +54,14 @@ def read_batch(body: bytes, most: int = MAX_EVENTS) -> ReadBatch:
             value, rest = decode(text)
         except ValueError:
             value, rest = None, text
-    events = _pieces(text, most) if rest else _unwrapped(value)
+    if type(value) is dict and "events" in value:
+        value = value["events"]
+    if rest:
+        events = _pieces(text, most)
+    elif type(value) is list:
+        events = value
+    else:  # serializers write an empty list as null, {} or "" too
+        events = [] if value is None or value == {} or value == "" else [value]
     if len(events) > most:
         detail = f"events: more than {most} in one post, the rest is put aside"
         events = [*events[:most], dead(Reason.TOO_MANY_EVENTS, detail, events[most])]
@@ -99,15 +106,6 @@ def _strictly_read(body: bytes) -> Any:
     if written != body and (b"\\u003" in body or body.count(b":") != written.count(b":")):
         raise ValueError("a key may stand twice")
     return value
-
-
-def _unwrapped(value: Any) -> list[Any]:
-    if type(value) is dict and "events" in value:
-        value = value["events"]
-    if type(value) is list:
-        return value
-    # Serializers write an empty list as null, {} or "" too.
-    return [] if value is None or value == {} or value == "" else [value]
 
 
 def _pieces(text: str, most: int) -> list[Any]:

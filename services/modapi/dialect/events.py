@@ -35,12 +35,7 @@ _CHANNELS = {
 
 
 class Unfit(Exception):
-    """This event cannot become valid. Raised by a mapper, never out of `map_event`."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
+    """An event cannot become valid: a Reason and its detail. Raised by mappers, never out of `map_event`."""
 
 
 def map_event(raw: dict[str, Any], roster: Roster, received: str) -> GameEvent | DeadEvent:
@@ -50,13 +45,16 @@ def map_event(raw: dict[str, Any], roster: Roster, received: str) -> GameEvent |
     `roster` learns the players that the event names, and completes their records.
     """
     kind = raw.get("type")
-    event_type = kind if type(kind) is str and kind in _MAPPERS else _named(kind)
-    if event_type is None:
+    event_type = kind if type(kind) is str else ""
+    if event_type not in _MAPPERS:  # it may be spelled `player_connected` or `PlayerConnected`
+        event_type = _FOLDED.get("".join(filter(str.isalnum, event_type[:40])).lower(), "")
+    if not event_type:
         return dead(Reason.UNKNOWN_TYPE, f"type: {fields.word(kind)!r} is not an event", raw)
     try:
         data = _MAPPERS[event_type](raw, roster)
     except Unfit as unfit:
-        return dead(unfit.reason, unfit.detail, raw)
+        reason, detail = unfit.args
+        return dead(reason, detail, raw)
     except Contradiction as contradiction:
         return dead(Reason.CONTRADICTORY_PLAYER, f"player: {contradiction}", raw)
     data["timestamp"] = received
@@ -141,13 +139,6 @@ def channel(value: Any) -> str:
     if name.isascii() and name.isdigit() and len(name) < 10:
         return "team" if int(name) & TEAM_BIT else "global"
     return _CHANNELS.get(name, "global")
-
-
-def _named(kind: Any) -> str | None:
-    """The event type that is spelled `player_connected` or `PlayerConnected`; None if unknown."""
-    if type(kind) is not str:
-        return None
-    return _FOLDED.get("".join(filter(str.isalnum, kind[:40])).lower())
 
 
 def _with_message(raw: Data, data: Data) -> Data:

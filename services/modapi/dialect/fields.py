@@ -140,11 +140,7 @@ def name(value: Any, *ids: str | None) -> str:
 
 def is_blank(text: str) -> bool:
     """Whether no character of the text is visible."""
-    return not any(map(_is_visible, text))
-
-
-def _is_visible(char: str) -> bool:
-    return unicodedata.category(char) not in _BLANK_CATEGORIES and _BLANK.match(char) is None
+    return all(unicodedata.category(char) in _BLANK_CATEGORIES or _BLANK.match(char) for char in text)
 
 
 def address(value: Any) -> str | None:

@@ -84,14 +84,9 @@ _PLAYER = _plain("gameId")
 _NOTHING = _plain()
 
 FLATTENERS: dict[Action, Callable[[Args, int], Flat]] = {
-    Action.GET_PLAYER: _PLAYER,
-    Action.GET_PLAYERS: _NOTHING,
-    Action.GET_PLAYER_LOCATION: _PLAYER,
-    Action.GET_PLAYER_INVENTORY: _PLAYER,
-    Action.LIST_ITEMS: _NOTHING,
-    Action.LIST_ENTITIES: _NOTHING,
-    Action.LIST_LOCATIONS: _NOTHING,
-    Action.LIST_BANS: _NOTHING,
+    **dict.fromkeys((Action.GET_PLAYER, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY), _PLAYER),
+    **dict.fromkeys((Action.GET_PLAYERS, Action.LIST_ITEMS, Action.LIST_ENTITIES), _NOTHING),
+    **dict.fromkeys((Action.LIST_LOCATIONS, Action.LIST_BANS, Action.SHUTDOWN), _NOTHING),
     Action.EXECUTE_CONSOLE_COMMAND: _plain(free="command"),
     Action.SEND_MESSAGE: _message,
     Action.GIVE_ITEM: _give,
@@ -99,7 +94,6 @@ FLATTENERS: dict[Action, Callable[[Args, int], Flat]] = {
     Action.KICK_PLAYER: _plain("gameId", free="reason"),
     Action.BAN_PLAYER: _ban,
     Action.UNBAN_PLAYER: _PLAYER,
-    Action.SHUTDOWN: _NOTHING,
 }
 """For each action that is asked of the mod. The others are answered by the relay."""
 
@@ -114,8 +108,7 @@ def _text(name: str, value: Any, limit_bytes: int = ID_BYTES) -> str:
 def _decimal(value: Any) -> str:
     """A decimal number in millimetre steps, always with a point: the mod's field is a float."""
     metres = float(fields.number(value) or 0)
-    text = f"{max(-fields.FARTHEST_M, min(fields.FARTHEST_M, metres)):.3f}".rstrip("0")
-    return text + "0" if text.endswith(".") else text
+    return str(round(max(-fields.FARTHEST_M, min(fields.FARTHEST_M, metres)), 3))
 
 
 def _seconds_left(until: datetime | None, now_ms: int) -> int:

@@ -140,8 +140,7 @@ def _copy_string(text: str, at: int, out: list[str], in_list: bool) -> int:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    whole = found[0]
-    return whole if len(whole) > 1 else f"\\u{ord(whole):04x}"
+    return found[0] if len(found[0]) > 1 else f"\\u{ord(found[0]):04x}"
 
 
 def _end_member(out: list[str]) -> None:

@@ -24,9 +24,7 @@ DESCRIPTION_CHARS = 1_000
 METADATA_BYTES = 4_000
 METADATA_LEVELS = 4
 
-_ABOUT_ONE_PLAYER = frozenset(
-    {Action.GET_PLAYER, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY},
-)
+_ABOUT_ONE_PLAYER = (Action.GET_PLAYER, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY)
 _NO_SUCH_PLAYER = re.compile(r"offline|not (?:be )?(?:online|found|connected)|no such player", re.IGNORECASE)
 _IN_A_BAN = frozenset({"player"})
 _WRAPPERS = ("players", "items", "inventory", "entities", "locations", "bans")
@@ -70,15 +68,14 @@ def player(raw: Any) -> dict[str, Any] | None:
     game_id = identity.game_id or identity.steam_id
     if not game_id:
         return None
-    record: dict[str, Any] = {
-        "gameId": game_id,
-        "name": identity.name or fields.DEFAULT_NAME,
-        "steamId": identity.steam_id,
-        "platformId": identity.platform_id,
-        "ip": fields.address(raw.get("ip")),
-        "ping": fields.number(raw.get("ping")),
-    }
-    return _without_unset(record)
+    return _without_unset(
+        gameId=game_id,
+        name=identity.name or fields.DEFAULT_NAME,
+        steamId=identity.steam_id,
+        platformId=identity.platform_id,
+        ip=fields.address(raw.get("ip")),
+        ping=fields.number(raw.get("ping")),
+    )
 
 
 def _player(result: Any) -> dict[str, Any] | None:
@@ -106,10 +103,11 @@ def _location(result: Any) -> dict[str, Any] | None:
 def _console(result: Any) -> dict[str, Any]:
     if type(result) is not dict:
         result = {"rawResult": result, "success": True}
-    success = fields.flag(result.get("success", True))
-    text = result.get("rawResult")
-    record = {"rawResult": fields.lines(text, RAW_RESULT_CHARS), "success": success}
-    return _without_unset({**record, "errorMessage": _error_text(result.get("errorMessage")) or None})
+    return _without_unset(
+        rawResult=fields.lines(result.get("rawResult"), RAW_RESULT_CHARS),
+        success=fields.flag(result.get("success", True)),
+        errorMessage=_error_text(result.get("errorMessage")) or None,
+    )
 
 
 def _entries(read: Callable[[Any], Any], result: Any) -> list[Any]:
@@ -132,11 +130,14 @@ def rows_of(result: Any) -> list[Any]:
 
 
 def _named(raw: Row) -> Row | None:
-    """`code` and `name`; if one is missing, it gets the value of the other."""
+    """`code` and `name`, of which one may be missing, and `description`."""
     code, name = fields.word(raw.get("code")), fields.word(raw.get("name"))
     if not (code or name):
         return None
-    return {"code": code or name, "name": name or code}
+    row = {"code": code or name, "name": name or code}
+    if description := fields.line(raw.get("description"), DESCRIPTION_CHARS):
+        row["description"] = description
+    return row
 
 
 def _item(raw: Row) -> Row | None:
@@ -146,8 +147,6 @@ def _item(raw: Row) -> Row | None:
         item["amount"] = amount
     if quality := fields.word(raw.get("quality")):
         item["quality"] = quality
-    if description := fields.line(raw.get("description"), DESCRIPTION_CHARS):
-        item["description"] = description
     return item
 
 
@@ -158,8 +157,6 @@ def _entity(raw: Row) -> Row | None:
     # Some mods write "entity" for every type. We do not guess from the class name: that would be wrong for
     # modded creatures.
     entity["type"] = kind if kind in ENTITY_TYPES else "neutral"
-    if description := fields.line(raw.get("description"), DESCRIPTION_CHARS):
-        entity["description"] = description
     return _with_metadata(entity, raw)
 
 
@@ -174,11 +171,8 @@ def _place(raw: Row) -> Row | None:
     return _with_metadata(place | _extent(raw), raw)
 
 
-def _extent(raw: dict[str, Any]) -> dict[str, int | float]:
-    """The fields of a circle, or of a rectangle. A place without a size is a circle of radius 0.
-
-    Mods write 0 for the fields of the other shape.
-    """
+def _extent(raw: Row) -> dict[str, int | float]:
+    """A circle, without a size of radius 0, or a rectangle. Mods write 0 for fields of the other shape."""
     radius = fields.number(raw.get("radius")) or 0
     sizes = {key: fields.number(raw.get(key)) or 0 for key in ("sizeX", "sizeY", "sizeZ")}
     if radius <= 0 and any(sizes.values()) and min(sizes.values()) >= 0:
@@ -228,7 +222,7 @@ def _metadata(value: Any) -> Any:
     return value if type(value) is bool else fields.number(value)
 
 
-def _without_unset(record: dict[str, Any]) -> dict[str, Any]:
+def _without_unset(**record: Any) -> dict[str, Any]:
     return {key: value for key, value in record.items() if value is not None}
 
 

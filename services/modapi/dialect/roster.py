@@ -17,11 +17,6 @@ Person = dict[str, str]
 """A remembered player, with Takaro's field names: gameId, name, and if known steamId and platformId."""
 
 
-def _contradicts(known: str, claimed: str) -> bool:
-    """Whether two platform ids mean two players. Ids of different platforms may be of the same player."""
-    return known != claimed and known.partition(":")[0] == claimed.partition(":")[0]
-
-
 def _is_small(value: Any) -> bool:
     return value is None or type(value) is int or (type(value) is str and len(value) <= fields.NAME_CHARS)
 
@@ -67,7 +62,9 @@ class Roster:
             if not known:
                 return None
             # Later equal records skip the checks, so all ids in this one must be those of this person.
-            if game_id == known and all(map(_is_small, record)) and self._has_all_of(known, identity):
+            has_steam_id = identity.steam_id in (None, self._people[known].get("steamId"))
+            has_ids = has_steam_id and identity.platform_id in (None, self._people[known].get("platformId"))
+            if game_id == known and has_ids and all(map(_is_small, record)):
                 self._records[known] = record
         person = self._people[known] = self._people.pop(known)  # seen just now
         player: dict[str, Any] = {**person}
@@ -84,7 +81,10 @@ class Roster:
         """
         if not self._changed:
             return {}
-        changes = {game_id: self._record(game_id) for game_id in self._changed}
+        changes = {
+            game_id: orjson.dumps(self._people[game_id]) if game_id in self._people else b""
+            for game_id in self._changed
+        }
         self._changed.clear()
         return changes
 
@@ -124,10 +124,6 @@ class Roster:
             if game_id in unsaved or game_id not in self._people
         }
 
-    def _record(self, game_id: str) -> bytes:
-        person = self._people.get(game_id)
-        return orjson.dumps(person) if person is not None else b""
-
     def _look_up(self, identity: Identity) -> str:
         """The gameId of the person, who is now known with these ids; "": the record is of no use."""
         known = self._known(identity)
@@ -149,11 +145,6 @@ class Roster:
                 self._changed.add(known)
         return known
 
-    def _has_all_of(self, game_id: str, identity: Identity) -> bool:
-        person = self._people[game_id]
-        has_steam_id = identity.steam_id in (None, person.get("steamId"))
-        return has_steam_id and identity.platform_id in (None, person.get("platformId"))
-
     def _known(self, identity: Identity) -> str:
         """The gameId of the person with these ids, the most trusted id first; "" if no id is known.
 
@@ -163,18 +154,18 @@ class Roster:
         known = [self._game_ids[one] for one in ids if one in self._game_ids]
         if not known:
             return ""
-        if any(other != known[0] and not self._is_half_known(other) for other in known):
-            raise Contradiction("gameId, steamId and platformId: are known as ids of several players")
+        for other in known:
+            # If only a BIS id of a person was ever seen, it may be the id of any player.
+            if other != known[0] and not (fields.is_bis_id(other) and "steamId" not in self._people[other]):
+                raise Contradiction("gameId, steamId and platformId: are known as ids of several players")
         person = self._people[known[0]]
         if identity.steam_id and person.get("steamId", identity.steam_id) != identity.steam_id:
             raise Contradiction("steamId: is another one than that of the known player")
-        if identity.platform_id and _contradicts(person.get("platformId", ""), identity.platform_id):
+        platform, claimed = person.get("platformId", ""), identity.platform_id
+        # Ids of different platforms may be of the same player.
+        if claimed and platform != claimed and platform.partition(":")[0] == claimed.partition(":")[0]:
             raise Contradiction("platformId: is another one than that of the known player")
         return known[0]
-
-    def _is_half_known(self, game_id: str) -> bool:
-        """Whether only a BIS id of this person was ever seen: it may be the id of any player."""
-        return fields.is_bis_id(game_id) and "steamId" not in self._people[game_id]
 
     def _add(self, game_id: str) -> None:
         self._people[game_id] = {"gameId": game_id, "name": fields.DEFAULT_NAME}

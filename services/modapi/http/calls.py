@@ -43,14 +43,6 @@ _NOT_DIRECT = frozenset(
 )
 _LOCAL_HOST = re.compile(rb"(?:localhost|127(?:\.\d+){3}|\[::1\]|)(?::\d+)?")
 
-_METHODS = {
-    CallKind.REGISTER: "POST",
-    CallKind.EVENTS: "POST",
-    CallKind.AGENT: "POST",
-    CallKind.POLL: "GET",
-    CallKind.RESULT: "POST",
-}
-
 
 def read_call(method: str, path: str, query: bytes, headers: Headers) -> ModCall:
     """The call of a request. A key in the path comes first, then one in the query, then the Bearer token of a
@@ -79,7 +71,7 @@ def read_call(method: str, path: str, query: bytes, headers: Headers) -> ModCall
             kind = CallKind.REGISTER
         case ["gameserver", "operation", name, "result"] | ["gameserver", _, "operation", name, "result"]:
             kind, operation_id = CallKind.RESULT, name
-    if method != _METHODS.get(kind, method):
+    if method != ("GET" if kind is CallKind.POLL else "POST"):
         kind = CallKind.OTHER
     return ModCall(kind, "/" + "/".join(parts), key, operation_id)
 
@@ -89,10 +81,10 @@ def is_direct(headers: Headers) -> bool:
 
     Only such a program needs no key: a proxy that serves others does, and a page in a browser too.
     """
-    for name, value in headers:
-        if name in _NOT_DIRECT or (name == b"host" and _LOCAL_HOST.fullmatch(value) is None):
-            return False
-    return True
+    return not any(
+        name in _NOT_DIRECT or (name == b"host" and _LOCAL_HOST.fullmatch(value) is None)
+        for name, value in headers
+    )
 
 
 def _bearer(headers: Headers) -> str:

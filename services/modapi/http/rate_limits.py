@@ -1,8 +1,8 @@
 """How much one instance, or one unknown caller, may send. Pure: times are arguments, seconds of one clock."""
 
 from collections import OrderedDict
-from enum import Enum
 
+from services.modapi.http.calls import CallKind
 from services.relay.protocol.limits import Limits
 from services.relay.service.token_bucket import TokenBucket
 
@@ -19,14 +19,6 @@ RESULTS_AT_ONCE = 2
 MAX_SOURCES = 10_000
 
 
-class Posts(Enum):
-    """What a request of an instance carries."""
-
-    NOTHING = "nothing"
-    EVENTS = "events"
-    RESULT = "result"
-
-
 class RateLimits:
     """The limits of one instance. Each kind of post has a budget of its own, so none blocks the others."""
 
@@ -36,13 +28,13 @@ class RateLimits:
         most_bytes = RESULTS_AT_ONCE * limits.result_bytes
         self._unasked = TokenBucket(most_bytes / BURST_S, most_bytes, now_s)
 
-    def beyond(self, now_s: float, posts: Posts = Posts.NOTHING) -> str:
-        """The limit that one more request would exceed; "": none, and the request is counted."""
+    def beyond(self, now_s: float, kind: CallKind = CallKind.OTHER) -> str:
+        """The limit that one more call would exceed; "": none, and the call is counted."""
         if self._requests.level(now_s) < 1:
             return "requests_per_s"
-        if posts is Posts.EVENTS and self._events.level(now_s) < 1:
+        if kind in (CallKind.EVENTS, CallKind.AGENT) and self._events.level(now_s) < 1:
             return "events_per_s"
-        if posts is Posts.RESULT and self._unasked.level(now_s) < 1:
+        if kind is CallKind.RESULT and self._unasked.level(now_s) < 1:
             return "result_bytes"
         self._requests.take(1)
         return ""
@@ -80,21 +72,6 @@ class LogLines:
         """Takes back `count` lines that were not stored: they come again, or were stored before."""
         if self._lines:
             self._lines.take(-count)
-
-
-class Incoming:
-    """The received bytes of those batches of one instance that are not complete yet."""
-
-    __slots__ = ("_most", "size_bytes")
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most = most_bytes
-        self.size_bytes = 0
-
-    def add(self, size_bytes: int) -> bool:
-        """Counts received bytes. False: they are too many. A negative size takes them off again."""
-        self.size_bytes += size_bytes
-        return self.size_bytes <= self._most
 
 
 class WrongKeys:

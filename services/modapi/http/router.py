@@ -24,24 +24,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.modapi.dialect.bodies import UnreadableBody, read_object
 from services.modapi.events import EventIntake
 from services.modapi.http.calls import CallKind, read_call
-from services.modapi.http.rate_limits import Posts
-from services.modapi.http.refusals import NOT_READ, REFUSALS
-from services.modapi.http.request import (
-    BeyondLimit,
-    BeyondPace,
-    Callers,
-    ClosedKey,
-    CutShort,
-    ModRequest,
-    address_behind,
-    read_body,
-)
+from services.modapi.http.refusals import BEYOND_PACE, NOT_READ, REFUSALS, CutShort, Refused, TooLarge
+from services.modapi.http.request import Callers, ModRequest, read_body
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instance import ServedInstance
 from services.modapi.served_instances import ServedInstances
 from services.relay.protocol.errors import StoreError
 from services.relay.service.faults import FaultKind
-from services.relay.service.http.addresses import Network
+from services.relay.service.http.addresses import Network, caller
 from services.relay.service.logs import InstanceLogger
 
 logger = logging.getLogger(__name__)
@@ -59,6 +49,7 @@ MEMORY_WITHIN_S = 8.0
 """Time for which a result waits for memory. The listener and the mod give a request 10 s."""
 
 OK = b'{"ok":true}'
+_FORWARDED = b"x-forwarded-for"
 _FULL = b'{"error":"too many events wait for Takaro, send it again later"}'
 
 
@@ -120,7 +111,8 @@ class ModRouter:
                 return
         address = scope["client"][0]
         if self._trusted:
-            address = address_behind(address, scope["headers"], self._trusted)
+            forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == _FORWARDED]
+            address = caller(address, forwarded, self._trusted)
         request = ModRequest(call, address, scope, receive, scope["state"]["arrival"], self.answered_within_s)
         try:
             answer = await self._calls[call.kind](request)
@@ -136,10 +128,8 @@ class ModRouter:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
         took_s = time.monotonic() - request.arrival.at_s - answer.held_s
-        if answer.intake and is_gone:
-            answer.intake.stream.notes.answered(answer.token, arrived=False)
-        elif answer.intake and took_s < self.answered_within_s:
-            answer.intake.stream.notes.answered(answer.token)
+        if answer.intake and (is_gone or took_s < self.answered_within_s):
+            answer.intake.stream.notes.answered(answer.token, arrived=not is_gone)
         self._metrics.answered[call.kind, answer.label].inc()
         self._metrics.took[call.kind].observe(took_s)
 
@@ -148,13 +138,13 @@ class ModRouter:
 
         What no mod sends, more than a result may have, gets a 4xx all the same.
         """
-        instance = await self._admitted(request, request.call.key, Posts.EVENTS)
+        instance = await self._admitted(request, request.call.key)
         body, size_bytes = await read_body(
             request.scope,
             request.receive,
             refuse_beyond_bytes=self._limits.result_bytes,
             keep_bytes=self._limits.body_bytes,
-            incoming=instance.incoming,
+            memory=instance.batch_memory,
         )
         if size_bytes > len(body):
             self._metrics.beyond("body_bytes")
@@ -187,14 +177,14 @@ class ModRouter:
         So one that a request waits for is not refused for lack of memory: it waits for memory.
         """
         scope, operation_id = request.scope, request.call.operation_id
-        instance = await self._admitted(request, request.call.key, Posts.RESULT)
+        instance = await self._admitted(request, request.call.key)
         limit = self._limits.result_bytes
         size_bytes = int(dict(scope["headers"]).get(b"content-length", limit))
         held_bytes = min(size_bytes, limit) if size_bytes > SMALL_BYTES else 0
         if held_bytes and not instance.result_memory.reserve(held_bytes):
             asked = await instance.commands.is_asked(operation_id)
             if not asked or not await instance.result_memory.wait_to_reserve(held_bytes, MEMORY_WITHIN_S):
-                raise BeyondPace("result_bytes")
+                raise Refused(BEYOND_PACE, limit="result_bytes")
         try:
             body, _ = await read_body(scope, request.receive, refuse_beyond_bytes=limit)
             instance.mod.called(CallKind.RESULT, request.address)
@@ -236,9 +226,8 @@ class ModRouter:
     async def _wrong_key(self, request: ModRequest) -> ModAnswer:
         raise self._callers.refusal_of(request.call.key, request.address)
 
-    async def _admitted(self, request: ModRequest, key: str, posts: Posts = Posts.NOTHING) -> ServedInstance:
-        """The instance that `key` opens. Raises NoKey, WrongKey, TooManyKeys, ClosedKey, BeyondPace,
-        StoreError."""
+    async def _admitted(self, request: ModRequest, key: str) -> ServedInstance:
+        """The instance that `key` opens. Raises Refused, StoreError."""
         call, served = request.call, self._served_instances
         instance = served.instances.get(self._credentials.slug_for(key, request.scope["headers"]))
         if instance is None and call.kind is CallKind.RESULT:
@@ -248,23 +237,25 @@ class ModRouter:
                 raise StoreError("Redis: the stored instances are not known yet")
             raise self._callers.refusal_of(key, request.address)
         request.slug = instance.settings.slug
-        beyond = instance.rate_limits.beyond(time.monotonic(), posts)
+        beyond = instance.rate_limits.beyond(time.monotonic(), call.kind)
         if beyond and not (
             call.kind is CallKind.RESULT and await instance.commands.is_asked(call.operation_id)
         ):
-            raise BeyondPace(beyond)
+            raise Refused(BEYOND_PACE, limit=beyond)
         return instance
 
     def _refused(self, error: BaseException, request: ModRequest) -> ModAnswer:
         """The answer to a call that an error ended, which is counted and logged here."""
-        kind = next(kind for kind in REFUSALS if isinstance(error, kind))
-        status, body, label, topic, log = REFUSALS[kind]
         slug, limit = request.slug, ""
-        if isinstance(error, BeyondLimit):
-            limit = error.limit or ("result_bytes" if request.call.kind is CallKind.RESULT else "body_bytes")
+        if isinstance(error, Refused):
+            refusal, slug, limit = error.refusal, error.slug or slug, error.limit
+        else:
+            refusal = next(one for kind, one in REFUSALS.items() if isinstance(error, kind))
+        if isinstance(error, TooLarge):
+            limit = "result_bytes" if request.call.kind is CallKind.RESULT else "body_bytes"
+        if limit:
             self._metrics.beyond(limit)
-        if isinstance(error, ClosedKey):
-            slug = error.slug
+        status, body, label, topic, log = refusal
         if log:
             known = {
                 "slug": slug,
@@ -274,7 +265,7 @@ class ModRouter:
                 "age_s": request.arrival.age_s(),
             }
             self._callers.log(request.address, topic.format(**known), log.format(**known), slug)
-        if kind is Exception and isinstance(error, Exception):
+        if refusal is REFUSALS[Exception] and isinstance(error, Exception):
             self._metrics.service.faults.caught(InstanceLogger(logger, slug), FaultKind.REQUEST, error)
         return ModAnswer(status, body, label)
 

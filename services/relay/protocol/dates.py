@@ -64,27 +64,20 @@ def _from_number(number: float) -> datetime | None:
 def _from_text(text: str) -> datetime | None:
     text = _DOTTED.sub(r"\1-\2-\3", _ZONE.sub("Z", text))
     read = _from_iso(text) or _from_iso(_LONE_DIGIT.sub(r"0\g<0>", text.replace("/", "-")))
-    if read is None:
-        raise ValueError("it is not a date")
-    if read.year >= PERMANENT_FROM_YEAR:
-        return None
-    read = read.replace(tzinfo=UTC) if read.tzinfo is None else _in_utc(read)
-    if read.timestamp() < _EARLIEST_S:
-        raise ValueError("it is not a date")
-    return read
+    if read is not None:
+        if read.year >= PERMANENT_FROM_YEAR:
+            return None
+        with contextlib.suppress(OverflowError):
+            moment = read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+            if moment.timestamp() >= _EARLIEST_S:
+                return moment
+    raise ValueError("it is not a date")
 
 
 def _from_iso(text: str) -> datetime | None:
     with contextlib.suppress(ValueError):
         return datetime.fromisoformat(text)
     return None
-
-
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("it is not a date") from None
 
 
 def _unless_permanent(moment: datetime) -> datetime | None:

@@ -1,7 +1,9 @@
 """How much an instance and a stranger may ask for, by a clock that the test holds."""
 
 from services.modapi.http import rate_limits
-from services.modapi.http.rate_limits import BURST_S, RESULTS_AT_ONCE, Incoming, Posts, RateLimits, WrongKeys
+from services.modapi.http.body_memory import BodyMemory
+from services.modapi.http.calls import CallKind
+from services.modapi.http.rate_limits import BURST_S, RESULTS_AT_ONCE, RateLimits, WrongKeys
 from services.relay.protocol.limits import Limits
 
 SLOW = Limits(requests_per_s=2, events_per_s=10)
@@ -17,32 +19,28 @@ def test_a_burst_passes_and_then_the_rate() -> None:
 def test_an_excess_of_events_delays_the_next_posts() -> None:
     one = RateLimits(SLOW, 0.0)
     one.posted(1_000, 10)
-    assert one.beyond(0.0, Posts.EVENTS) == one.beyond(90.0, Posts.EVENTS) == "events_per_s"
-    assert one.beyond(91.0, Posts.EVENTS) == ""
+    assert one.beyond(0.0, CallKind.EVENTS) == one.beyond(90.0, CallKind.EVENTS) == "events_per_s"
+    assert one.beyond(91.0, CallKind.EVENTS) == ""
 
 
 def test_neither_events_nor_results_hold_up_anything_else() -> None:
     events, results = RateLimits(SLOW, 0.0), RateLimits(SLOW, 0.0)
     events.posted(1_000, 10)
     results.posted_unasked((RESULTS_AT_ONCE + 1) * SLOW.result_bytes)
-    assert {posts: events.beyond(0.0, posts) for posts in Posts} == {
-        Posts.NOTHING: "",
-        Posts.EVENTS: "events_per_s",
-        Posts.RESULT: "",
-    }
-    assert {posts: results.beyond(0.0, posts) for posts in Posts} == {
-        Posts.NOTHING: "",
-        Posts.EVENTS: "",
-        Posts.RESULT: "result_bytes",
-    }
-    assert results.beyond(BURST_S, Posts.RESULT) == ""
+    for kind in CallKind:
+        is_batch = kind in (CallKind.EVENTS, CallKind.AGENT)
+        assert events.beyond(0.0, kind) == ("events_per_s" if is_batch else "")
+        assert results.beyond(0.0, kind) == ("result_bytes" if kind is CallKind.RESULT else "")
+    assert results.beyond(BURST_S, CallKind.RESULT) == ""
 
 
 def test_a_body_that_must_be_repaired_uses_more_of_the_rate_than_a_plain_one() -> None:
     plain, repaired = RateLimits(SLOW, 0.0), RateLimits(SLOW, 0.0)
     plain.posted(1, 64 * 1024)
     repaired.posted(1, 64 * 1024, repaired=True)
-    assert plain.beyond(0.0, Posts.EVENTS) == "" and repaired.beyond(0.0, Posts.EVENTS) == "events_per_s"
+    assert (
+        plain.beyond(0.0, CallKind.EVENTS) == "" and repaired.beyond(0.0, CallKind.EVENTS) == "events_per_s"
+    )
 
 
 def test_wrong_keys_are_counted_by_source_and_expire_with_time() -> None:
@@ -61,7 +59,7 @@ def test_a_million_sources_take_no_more_memory_than_the_limit() -> None:
 
 
 def test_received_bytes_count_until_they_are_taken_off() -> None:
-    incoming = Incoming(100)
-    assert incoming.add(60) and not incoming.add(60)
-    incoming.add(-120)
-    assert incoming.add(100)
+    memory = BodyMemory(100)
+    assert memory.reserve(60) and not memory.reserve(60)
+    memory.release(60)
+    assert memory.reserve(100)

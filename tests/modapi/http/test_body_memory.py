@@ -2,11 +2,11 @@
 
 import asyncio
 
-from services.modapi.result_memory import ResultMemory
+from services.modapi.http.body_memory import BodyMemory
 
 
 async def test_results_without_memory_wait_in_turn() -> None:
-    memory = ResultMemory(100)
+    memory = BodyMemory(100)
     assert memory.reserve(60) and not memory.reserve(60)
     waits = [asyncio.create_task(memory.wait_to_reserve(size, 5.0)) for size in (60, 30, 90)]
     await asyncio.sleep(0)
@@ -20,7 +20,7 @@ async def test_results_without_memory_wait_in_turn() -> None:
 
 
 async def test_a_result_that_gave_up_takes_no_memory() -> None:
-    memory = ResultMemory(100)
+    memory = BodyMemory(100)
     assert memory.reserve(100)
     gave_up, cancelled = (
         asyncio.create_task(memory.wait_to_reserve(50, 0.0)),
@@ -37,7 +37,7 @@ async def test_a_result_that_gave_up_takes_no_memory() -> None:
 
 
 async def test_memory_for_a_result_that_gives_up_at_that_moment_goes_to_the_next() -> None:
-    memory = ResultMemory(100)
+    memory = BodyMemory(100)
     assert memory.reserve(100)
     leaving, staying = (asyncio.create_task(memory.wait_to_reserve(100, 5.0)) for _ in range(2))
     await asyncio.sleep(0)

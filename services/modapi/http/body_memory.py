@@ -1,11 +1,11 @@
-"""Memory for the large results of an instance: a mod posts each result once, so they wait for their turn."""
+"""Memory for the bodies of an instance that are on their way in."""
 
 import asyncio
 from collections import deque
 
 
-class ResultMemory:
-    """Bounds the bytes of results that are in memory at once. One that does not fit can wait its turn."""
+class BodyMemory:
+    """Bounds the bytes in memory at once. A result may wait its turn: a mod posts each result once."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
