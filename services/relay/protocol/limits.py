@@ -7,17 +7,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-LIMIT_LABELS = (
-    *("connections", "connections_per_address", "header_bytes", "receive_within_s"),
-    *("not_http", "pipelined_requests"),
-    *("body_bytes", "result_bytes", "batch_events", "event_bytes", "event_levels", "text_chars"),
-    *("requests_per_s", "events_per_s", "wrong_keys_per_minute"),
-    *("open_commands", "mirror_players", "inventory_bytes", "catalogue_bytes"),
-    *("frame_in_bytes", "frame_out_bytes"),
-)
-"""The label by which metrics name an exceeded limit: its setting. `not_http` and `pipelined_requests`
-have none."""
-
 KIB = 1024
 MIB = 1024 * 1024
 
@@ -62,3 +51,6 @@ class Limits(BaseModel):
 
 
 DEFAULT_LIMITS = Limits()
+
+LIMIT_LABELS = (*Limits.model_fields, "not_http", "pipelined_requests")
+"""The label by which metrics name an exceeded limit: its setting. The last two have none."""

@@ -67,25 +67,21 @@ class ActionKind(StrEnum):
 
 # Mods do not remember operation ids (protocol.md M3), so a command of any kind is handed out once or never.
 ACTION_KINDS = {
-    Action.GET_PLAYER: ActionKind.READ,
-    Action.GET_PLAYERS: ActionKind.READ,
-    Action.GET_PLAYER_LOCATION: ActionKind.READ,
-    Action.GET_PLAYER_INVENTORY: ActionKind.READ,
-    Action.LIST_ITEMS: ActionKind.READ,
-    Action.LIST_ENTITIES: ActionKind.READ,
-    Action.LIST_LOCATIONS: ActionKind.READ,
-    Action.LIST_BANS: ActionKind.READ,
-    Action.TEST_REACHABILITY: ActionKind.OURS,
-    Action.GET_MAP_INFO: ActionKind.OURS,
-    Action.GET_MAP_TILE: ActionKind.OURS,
-    Action.EXECUTE_CONSOLE_COMMAND: ActionKind.WRITE,
-    Action.SEND_MESSAGE: ActionKind.WRITE,
-    Action.GIVE_ITEM: ActionKind.WRITE,
-    Action.TELEPORT_PLAYER: ActionKind.WRITE,
-    Action.KICK_PLAYER: ActionKind.WRITE,
-    Action.BAN_PLAYER: ActionKind.WRITE,
-    Action.UNBAN_PLAYER: ActionKind.WRITE,
-    Action.SHUTDOWN: ActionKind.WRITE,
+    **dict.fromkeys(
+        (
+            *(Action.GET_PLAYER, Action.GET_PLAYERS, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY),
+            *(Action.LIST_ITEMS, Action.LIST_ENTITIES, Action.LIST_LOCATIONS, Action.LIST_BANS),
+        ),
+        ActionKind.READ,
+    ),
+    **dict.fromkeys((Action.TEST_REACHABILITY, Action.GET_MAP_INFO, Action.GET_MAP_TILE), ActionKind.OURS),
+    **dict.fromkeys(
+        (
+            *(Action.EXECUTE_CONSOLE_COMMAND, Action.SEND_MESSAGE, Action.GIVE_ITEM, Action.TELEPORT_PLAYER),
+            *(Action.KICK_PLAYER, Action.BAN_PLAYER, Action.UNBAN_PLAYER, Action.SHUTDOWN),
+        ),
+        ActionKind.WRITE,
+    ),
 }
 
 ENTITY_TYPES = ("hostile", "friendly", "neutral")

@@ -65,29 +65,20 @@ def store_of(settings: Settings, metrics: ServiceMetrics) -> Store:
     )
 
 
-class _StopSignal(Exception):
-    """SIGINT or SIGTERM came."""
-
-
-async def _wait_for_stop_signal() -> None:
-    came = asyncio.Event()
-    on_stop_signals(came.set)
-    await came.wait()
-    raise _StopSignal
-
-
 async def until_stopped(*parts: Awaitable[None]) -> None:
     """Runs the parts, some of which may be tasks already, side by side until SIGINT or SIGTERM, or until one
     fails; then stops them all.
 
     Each part ends cleanly when it is cancelled. The first failure is raised.
     """
-    tasks = [asyncio.ensure_future(part) for part in (_wait_for_stop_signal(), *parts)]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    waiting = asyncio.ensure_future(asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION))
+    on_stop_signals(waiting.cancel)
+    await asyncio.wait([waiting])
     for task in tasks:
         task.cancel()
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, Exception) and not isinstance(outcome, _StopSignal):
+        if isinstance(outcome, Exception):
             raise outcome
 
 

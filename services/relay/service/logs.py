@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from services.relay.service.log_rate_limit import LogRateLimit, Summary
+from services.relay.service.log_rate_limit import LogRateLimit
 from services.relay.service.redaction import Redaction
 
 MESSAGE_CHARS = 4_000
@@ -72,11 +72,13 @@ class PacedHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         now_s = self._clock()
         self.sum_up(now_s)
-        instance, topic = getattr(record, "instance", ""), getattr(record, "about", "")
         change = record.levelno <= logging.INFO or getattr(record, "change", False)
         kind = getattr(record, "kind", "")
-        place = record.name, record.lineno, record.levelno, instance, topic
-        line = _line(record)
+        about = getattr(record, "instance", ""), getattr(record, "about", "")
+        place = record.name, record.lineno, record.levelno, *about
+        # A copy with its text alone: its arguments and its exception may refer to large objects.
+        line = copy.copy(record)
+        line.msg, line.args, line.exc_info = _text(record)[:MESSAGE_CHARS], None, None
         error = record.exc_info[1] if record.exc_info else None
         if self._pace.admits(
             place,
@@ -95,7 +97,10 @@ class PacedHandler(logging.Handler):
         """Logs how often lines were repeated, if their minute is over."""
         with self._woken:
             for summary in self._pace.due(now_s, all_of_them=all_of_them):
-                self._target.handle(_summed_up(summary))
+                line = copy.copy(summary.last)
+                line.created = time.time()
+                line.msg = f"{summary.more} more in {summary.within_s:.0f} s, the last: {line.msg}"
+                self._target.handle(line)
 
     def flush(self) -> None:
         """Logs all counts. `logging` calls it when the process ends."""
@@ -109,20 +114,6 @@ class PacedHandler(logging.Handler):
                 self._woken.wait(max(0.05, due_s - self._clock()))
                 self.sum_up(self._clock())
             self._summing = None
-
-
-def _line(record: logging.LogRecord) -> logging.LogRecord:
-    """A copy of a record with its text alone: its arguments and its exception may refer to large objects."""
-    line = copy.copy(record)
-    line.msg, line.args, line.exc_info = _text(record)[:MESSAGE_CHARS], None, None
-    return line
-
-
-def _summed_up(summary: Summary[logging.LogRecord]) -> logging.LogRecord:
-    line = copy.copy(summary.last)
-    line.created = time.time()
-    line.msg = f"{summary.more} more in {summary.within_s:.0f} s, the last: {line.msg}"
-    return line
 
 
 class TextFormatter(logging.Formatter):

@@ -15,14 +15,9 @@ READ_WITHIN_S = 2.0  # time after a standstill in which all bytes are read that 
 
 
 class Stalls:
-    """The standstills of one process. The loop that reads calls `beat` regularly.
-
-    From `steady_from_s` to `steady_until_s` no standstill was just now: then `waited_s` is 0.
-    """
+    """The standstills of one process. The loop that reads calls `beat` regularly."""
 
     def __init__(self, now_s: float) -> None:
-        self.steady_from_s = float("-inf")
-        self.steady_until_s = now_s + BEAT_EVERY_S + NOTICED_S
         self._beat_s = now_s
         self._alive_s = 0.0  # how long the loop has been alive
         self._stalls: list[tuple[float, float]] = []  # `_alive_s` at each of the last ones, and its length
@@ -31,13 +26,11 @@ class Stalls:
         """The loop is alive."""
         passed_s = now_s - self._beat_s
         if passed_s - BEAT_EVERY_S > NOTICED_S:
-            recent = [stall for stall in self._stalls if self._alive_s - stall[0] < READ_WITHIN_S]
-            self._stalls = [*recent, (self._alive_s, passed_s)]
-            self.steady_from_s = now_s + READ_WITHIN_S
+            self._stalls.append((self._alive_s, passed_s))
         else:
             self._alive_s += passed_s
+        self._stalls = [stall for stall in self._stalls if self._alive_s - stall[0] < READ_WITHIN_S]
         self._beat_s = now_s
-        self.steady_until_s = now_s + BEAT_EVERY_S + NOTICED_S
 
     def waited_s(self, now_s: float) -> float:
         """How long bytes that are read at `now_s` may have waited; 0: no standstill was just now.
@@ -47,6 +40,8 @@ class Stalls:
         """
         silent_s, alive_s = now_s - self._beat_s, self._alive_s
         if silent_s - BEAT_EVERY_S <= NOTICED_S:
+            if not self._stalls:
+                return 0.0
             alive_s, silent_s = alive_s + silent_s, 0.0
         return silent_s + sum(lasted_s for at_s, lasted_s in self._stalls if alive_s - at_s < READ_WITHIN_S)
 

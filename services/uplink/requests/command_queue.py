@@ -55,9 +55,7 @@ class CommandQueue:
 
         If this process stood still before, the request may have waited unread, and has that much less time.
         """
-        now_s, stalls = boottime_s(), self._stalls
-        steady = stalls.steady_from_s <= now_s < stalls.steady_until_s
-        begun_s = time.monotonic() - (0.0 if steady else stalls.waited_s(now_s))
+        begun_s = time.monotonic() - self._stalls.waited_s(boottime_s())
         pending = self.results.pending[command.operation_id] = PendingCommand()
         self.results.waited_for += request_waits
         if not self.lease.held:

@@ -79,7 +79,11 @@ def caller(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> s
         return peer
     hops = [hop.strip() for value in forwarded for hop in value.split(",")]
     for hop in reversed(hops):
-        read = address_of(_without_port(hop))
+        if hop.startswith("["):
+            hop = hop[1:].partition("]")[0]
+        elif hop.count(":") == 1:
+            hop = hop.partition(":")[0]
+        read = address_of(hop)
         if read is None:
             break  # no trusted proxy writes that
         peer = str(read)
@@ -95,9 +99,3 @@ def address_of(text: str) -> Address | None:
     except ValueError:
         return None
     return getattr(read, "ipv4_mapped", None) or read
-
-
-def _without_port(hop: str) -> str:
-    if hop.startswith("["):
-        return hop[1:].partition("]")[0]
-    return hop.partition(":")[0] if hop.count(":") == 1 else hop

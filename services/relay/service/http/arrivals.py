@@ -80,10 +80,8 @@ class Arrivals:
     def begun(self, connection: CallerConnection) -> "Arrival":
         """The arrival of a request whose first bytes were read just now."""
         boot_s, now_s = self.boottime_s(), self._monotonic_s()
-        if self.stalls.steady_from_s <= boot_s < self.stalls.steady_until_s:
-            return Arrival(now_s, boot_s, self, connection)
         waited_s = self.stalls.waited_s(boot_s)
-        known = connection_info(connection.sock)
+        known = connection_info(connection.sock) if waited_s else None
         if known is None:
             return Arrival(now_s, boot_s - waited_s, self, connection)
         slept_s = waited_s - self._awake.waited_s(now_s)  # the kernel does not count this time
@@ -105,9 +103,7 @@ class Arrival:
 
     def after_stall(self) -> bool:
         """Whether this process stood still just now: then the sender may be gone."""
-        arrivals = self.arrivals
-        stalls, now_s = arrivals.stalls, arrivals.boottime_s()
-        return not stalls.steady_from_s <= now_s < stalls.steady_until_s
+        return self.arrivals.stalls.waited_s(self.arrivals.boottime_s()) > 0
 
     def age_s(self) -> float:
         """The longest time that the request can have waited."""

@@ -43,9 +43,7 @@ async def call(
     authorities of this machine. A name and a password in the URL are sent as basic authentication.
     Raises OSError (TimeoutError and TLS failures are such), or ValueError if the other side speaks no HTTP.
     """
-    _ = urlsplit(
-        url
-    ).port  # raises ValueError if it is out of range: asyncio would raise an OverflowError in a group
+    _ = urlsplit(url).port  # ValueError if it is out of range: asyncio would raise OverflowErrors in a group
     plain = {"Accept-Encoding": "identity", "Connection": "close"}
     client = await asyncio.to_thread(client_of, url, plain, timeout=None)  # `within_s` bounds it
     # Only here, after the thread has imported it.
@@ -58,7 +56,10 @@ async def call(
             client,
             client.stream(method, url, content=json_body, headers=headers) as response,
         ):
-            body = await _start_of_body(response, max_bytes)
+            body = b""
+            if max_bytes:
+                async with aclosing(response.aiter_raw(max_bytes)) as chunks:  # type: ignore[type-var]
+                    body = await anext(chunks, b"")
             return HttpAnswer(response.status_code, response.headers, body)
     except ProtocolError:
         raise ValueError("it does not answer as a web server does") from None
@@ -81,13 +82,6 @@ def client_of(url: str, headers: Mapping[str, str], **options: Any) -> "httpx.As
         headers={"User-Agent": "dayz-relay", **headers},
         **options,
     )
-
-
-async def _start_of_body(response: "httpx.Response", max_bytes: int) -> bytes:
-    if not max_bytes:
-        return b""
-    async with aclosing(response.aiter_raw(max_bytes)) as chunks:  # type: ignore[type-var]
-        return await anext(chunks, b"")
 
 
 def reason_of(error: BaseException) -> str:

@@ -23,12 +23,13 @@ def bind(host: str, port: int, key: str) -> socket.socket:
             " address"
         )
     try:
-        family = _family(host)
+        families = [found[0] for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
     except OSError as error:
         raise ConfigError(
             f"{host_key}: {host} is not known as a name of any machine ({error.strerror or error}): write an"
             " address of this one"
         ) from error
+    family = socket.AF_INET if socket.AF_INET in families else families[0]
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=dual_stack)
     except OSError as error:
@@ -56,9 +57,3 @@ def _refused(error: OSError, host: str, port: int, key: str, host_key: str) -> C
     return ConfigError(
         f"{host_key}: {host} cannot be listened on ({reason}): write another address of this machine"
     )
-
-
-def _family(host: str) -> socket.AddressFamily:
-    """The family of a host, IPv4 if a name has both. Raises OSError for an unknown name."""
-    families = [found[0] for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
-    return socket.AF_INET if socket.AF_INET in families else families[0]
