@@ -11,7 +11,7 @@ from services.relay.instances.facts import Facts
 
 KEPT_REMOVALS = 1_000  # number of removed servers that are remembered
 
-
+# All that is shown of a server, but for what changes by itself with the time.
 _CLOCKS = ("now_ms", "contact_ms", "oldest_ms")
 _FACTS = attrgetter(*(field.name for field in fields(Facts) if field.name not in _CLOCKS))
 
@@ -33,7 +33,8 @@ class FleetChanges:
             return
         is_first, self._seen = self._seen is None, rows
         for slug, row in rows.items():
-            state = _without_clocks(row)
+            problems = [(problem.code, problem.serious) for problem in row.problems]
+            state = row.entry, _FACTS(row.facts), row.state, problems
             if self._states.get(slug) != state:
                 self._states[slug] = state
                 if not is_first:
@@ -58,9 +59,3 @@ class FleetChanges:
         self.number += 1
         self._changed.pop(slug, None)
         self._changed[slug] = self.number
-
-
-def _without_clocks(row: ServerRow) -> Any:
-    """All that is shown of a server, but for what changes by itself with the time."""
-    problems = [(problem.code, problem.serious) for problem in row.problems]
-    return row.entry, _FACTS(row.facts), row.state, problems

@@ -36,13 +36,15 @@ class Journal(Generic[T]):
         """All that are kept, the oldest first."""
         return list(self._items)
 
-    def add(self, item: T) -> None:
-        self._items.append(item)
-        self._bytes += self._bytes_of(item)
-        while len(self._items) > self._most or self._bytes > self._most_bytes:
-            self._bytes -= self._bytes_of(self._items.popleft())
-        self.number += 1
-        self._wake()
+    def add(self, *items: T) -> None:
+        for item in items:
+            self._items.append(item)
+            self._bytes += self._bytes_of(item)
+            while len(self._items) > self._most or self._bytes > self._most_bytes:
+                self._bytes -= self._bytes_of(self._items.popleft())
+        self.number += len(items)
+        if items:
+            self._wake()
 
     def since(self, number: int) -> list[T] | None:
         """The items behind that number; None: the first of them is not kept any more."""

@@ -1,19 +1,22 @@
 """The last events and commands: of each server that somebody looks at, and of all while somebody follows."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from services.modapi.fleet.journal import Journal
 from services.modapi.fleet.watched_activity import WatchedActivity, bytes_of
 from services.relay.instances.accepted import accepted, settled_ms, undelivered
 from services.relay.instances.activity import ActivityEntry, Cursor, in_order
 from services.relay.instances.facts import Facts, facts_of
-from services.relay.service.faults import OwnFaults
+from services.relay.protocol.errors import StoreError
+from services.relay.service.faults import FaultKind, OwnFaults
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import InstanceLogger
-from services.relay.store.client import Store, until_redis_answers
+from services.relay.store.client import Store
 
 CLEAR_UP_EVERY_S = 5.0
 KEPT_S = 15.0  # how long the activity of a server is watched after the last reader has looked
@@ -156,17 +159,11 @@ class FleetActivity:
 
     async def _follow(self, slug: str) -> None:
         """Copies the journal of one server. Begins again if that one has ended."""
-        cursor = Cursor()
-
-        async def copy() -> None:
-            while True:
-                if followed := await until_redis_answers(lambda: self._followed(slug)):
+        cursor, recent = Cursor(), self._recent
+        contain = partial(recent.faults.contain, InstanceLogger(logger, slug), FaultKind.LOOP)
+        while True:
+            with contain(), contextlib.suppress(StoreError):
+                if followed := await recent.follow(slug, await facts_of(recent.store, slug)):
                     async for entries in followed:
-                        for entry in cursor.new(entries):
-                            self.journal.add((slug, entry))
-                await asyncio.sleep(FLEET_LOOK_EVERY_S)
-
-        await self._recent.faults.keep_running(InstanceLogger(logger, slug), copy)
-
-    async def _followed(self, slug: str) -> AsyncIterator[list[ActivityEntry]] | None:
-        return await self._recent.follow(slug, await facts_of(self._recent.store, slug))
+                        self.journal.add(*((slug, entry) for entry in cursor.new(entries)))
+            await asyncio.sleep(FLEET_LOOK_EVERY_S)

@@ -17,7 +17,8 @@ from services.modapi.admin.dead_letters import retry
 from services.modapi.admin.models import NewServer, Rotation
 from services.modapi.page import server
 from services.modapi.page.access import PageAccess, Reader, check_own_page, form_of, own_path
-from services.modapi.page.pages import Pages, login_page
+from services.modapi.page.pages import Pages
+from services.modapi.page.rendering import page
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.messages import MAX_MESSAGE_CHARS, check_enabled, send_message
 from services.relay.protocol.errors import InstanceConflict, NotCarriedOut, StoreError, in_our_words
@@ -100,6 +101,12 @@ class Forms:
             outcomes = Counter({outcome or "gone": count for outcome, count in retried.items()})
         return RedirectResponse(f"/instance/{slug}?{urlencode(+outcomes)}#dead-title", 303)
 
+    async def login(self, request: Request) -> Response:
+        """The form by which a session begins."""
+        if self._access.is_open:
+            return RedirectResponse("/", 303)
+        return _login("", own_path(request.query_params.get("next", "")))
+
     async def log_in(self, request: Request) -> Response:
         form = await form_of(request)
         next = own_path(form.get("next", ""))
@@ -107,8 +114,8 @@ class Forms:
         if self._access.log_in(request, form.get("token", "").strip()):
             return RedirectResponse(next, 303)
         if self._access.count_wrong_token(request):
-            return login_page("Too many wrong tokens from this address. Wait a minute.", next, 429)
-        return login_page("That is not the admin token.", next, 401)
+            return _login("Too many wrong tokens from this address. Wait a minute.", next, 429)
+        return _login("That is not the admin token.", next, 401)
 
     async def log_out(self, request: Request, reader: Reader) -> Response:
         await self._access.form(request, reader)
@@ -127,6 +134,11 @@ class Forms:
             unknown = "Whether the message was sent is not known: look at the last commands of the server."
             raise HTTPException(503, f"{error}. {unknown}") from error
         return RedirectResponse(f"/instance/{slug}?message={sent.state}", 303)
+
+
+def _login(problem: str, next: str, status: int = 200) -> Response:
+    """The login, after a refusal with its reason. It leads to the page `next`."""
+    return page("login", "Log in", status=status, problem=problem, next=next)
 
 
 def _problem(error: ValidationError) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import orjson
 from markupsafe import Markup
@@ -59,13 +59,9 @@ class LivePages:
     def notes(self) -> Markup:
         """What concerns the relay as a whole: how relay.toml differs from the settings in force, and what may
         concern any of the servers."""
-        directory = self._fleet.directory
-        return render(
-            "notes",
-            complaint=directory.file.complaint,
-            waits_for_restart=directory.file.waits_for_restart,
-            problems=self._fleet.last.notes,
-        )
+        file, problems = self._fleet.directory.file, self._fleet.last.notes
+        waits = file.waits_for_restart
+        return render("notes", complaint=file.complaint, waits_for_restart=waits, problems=problems)
 
     async def fleet(self, view: View) -> tuple[list[ServerRow], Fragments]:
         """All servers, and the parts of their page. Raises StoreError."""
@@ -82,13 +78,12 @@ class LivePages:
         found = await asyncio.gather(
             *(read_half_hours(self._store, row.slug, row.facts.now_ms, row.there_ms) for row in missing)
         )
-        for row, half_hours in zip(missing, found, strict=True):
-            kept[row.slug] = now_s, day_bar(half_hours)
+        kept |= {row.slug: (now_s, day_bar(one)) for row, one in zip(missing, found, strict=True)}
         self._day_bars = kept
         return {row.slug: kept[row.slug][1] for row in rows}
 
     async def server(self, row: ServerRow, form_key: str, before: str, turn: int = 0) -> Fragments:
-        """The parts of the page of one server, at the `turn` of a stream all that are due. Raises
+        """The parts of the page of one server; at a later `turn` of a stream those that are due. Raises
         StoreError."""
         entries = await self._fleet.recent.now(row.slug, row.facts)
         found = {"notes": self.notes(), "facts": render("server_facts", row=row), **server.activity(entries)}
@@ -142,7 +137,9 @@ class LivePages:
         while not self._fleet.stopping.is_set() and time.time() < until_s:
             changes: list[bytes] = []
             try:
-                changes = _changed(await look(turn), sent)
+                found = await look(turn)
+                changes = [_fragment(id, text) for id, text in found.items() if sent.get(id) != text]
+                sent |= found
                 if not changes and time.monotonic() - sent_s > ALIVE_EVERY_S:
                     changes = [_ALIVE]
             except StoreError:
@@ -158,14 +155,8 @@ class LivePages:
                     await self._fleet.stopping.wait()
 
 
-def _changed(found: Mapping[str, Markup], sent: Fragments) -> list[bytes]:
-    """The fragments that differ from those that were sent, as events; `sent` is brought up to date."""
-    changes = []
-    for id, text in found.items():
-        if sent.get(id) != text:
-            sent[id] = text
-            changes.append(b"event: fragment\ndata: %b\n\n" % orjson.dumps({"id": id, "html": str(text)}))
-    return changes
+def _fragment(id: str, html: Markup) -> bytes:
+    return b"event: fragment\ndata: %b\n\n" % orjson.dumps({"id": id, "html": html})
 
 
 def before_of(request: Request) -> str:

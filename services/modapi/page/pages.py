@@ -1,16 +1,15 @@
 """The pages that readers see: all servers, one server, and the form that adds one."""
 
-import secrets
 from collections.abc import Iterable
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from services.modapi.admin.context import AdminContext
 from services.modapi.fleet.rows import ServerRow
 from services.modapi.page import fleet, rendering, server
-from services.modapi.page.access import PageAccess, Reader, own_path
+from services.modapi.page.access import Reader
 from services.modapi.page.fleet import View
 from services.modapi.page.live import LivePages, before_of
 from services.modapi.page.rendering import page
@@ -20,8 +19,7 @@ from services.modapi.page.words import counted
 class Pages:
     """Shows the fleet and each server."""
 
-    def __init__(self, access: PageAccess, context: AdminContext, live: LivePages) -> None:
-        self._access = access
+    def __init__(self, context: AdminContext, live: LivePages) -> None:
         self._context = context
         self._live = live
 
@@ -58,8 +56,7 @@ class Pages:
             live=f"/instance/{row.slug}/live" + (f"?before={before}" if before else ""),
             slug=row.slug,
             row=row,
-            setup=server.setup(row, self._context.settings.modapi),
-            once=_new_once(),
+            modapi=self._context.settings.modapi,
             retried=server.retried(request.query_params),
             about=self._about((await self._context.fleet.rows()).values()),
             **shown,
@@ -70,26 +67,10 @@ class Pages:
         fields = {"name": "", "slug": "", "registration_token": ""}
         shown = {"first": False, "problem": "", "fields": fields, **values}
         fragments = {"notes": self._live.notes()}
-        return page("add", "Add a server", fragments, reader, status, once=_new_once(), **shown)
-
-    async def login(self, request: Request) -> Response:
-        """The form by which a session begins."""
-        if self._access.is_open:
-            return RedirectResponse("/", 303)
-        return login_page("", own_path(request.query_params.get("next", "")))
+        return page("add", "Add a server", fragments, reader, status, **shown)
 
     def _about(self, rows: Iterable[ServerRow]) -> dict[str, str]:
         """What the relay runs on, for the footer."""
         uplinks = counted(len({row.facts.uplink for row in rows} - {""}), "uplink")
         store = self._context.store.facts.summary()
         return {"version": rendering.VERSION, "uplinks": uplinks, "store": store}
-
-
-def login_page(problem: str, next: str, status: int = 200) -> Response:
-    """The login, after a refusal with its reason. It leads to the page `next`."""
-    return page("login", "Log in", status=status, problem=problem, next=next)
-
-
-def _new_once() -> str:
-    """The word by which a form that is sent twice is recognised."""
-    return secrets.token_urlsafe(16)

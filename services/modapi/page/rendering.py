@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from functools import cache
+import secrets
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from starlette.responses import Response
 from services.modapi.admin.models import utc
 from services.modapi.page import chart, words
 from services.modapi.page.access import Reader
+from services.relay.instances.mod_config import mod_config, mod_url
 from services.relay.protocol.ends import STATE_WORDS
 from services.relay.protocol.link_states import link_word
 from services.relay.service.durations import span
+from services.relay.service.http.addresses import is_every_address
 
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 VERSION = version("dayz-relay")
@@ -86,6 +89,9 @@ ENVIRONMENT = Environment(
 )
 ENVIRONMENT.globals |= {"asset_url": asset_url, "live": "", "logged_in": False, "about": None}
 ENVIRONMENT.globals |= {"link_heights": chart.LINK_HEIGHTS, "causes": words.CAUSES}
+ENVIRONMENT.globals |= {"mod_config": mod_config, "mod_url": mod_url}
+# The word by which a form that is sent twice is recognised.
+ENVIRONMENT.globals["new_once"] = partial(secrets.token_urlsafe, 16)
 ENVIRONMENT.filters |= {
     "readable": lambda raw: raw.decode("utf-8", "backslashreplace"),
     "state_words": lambda state: STATE_WORDS.get(state, state),
@@ -95,6 +101,6 @@ ENVIRONMENT.filters |= {
     function.__name__: function
     for function in (
         *(words.ago, words.counted, words.duration, words.polls, words.thousands),
-        *(chart.day_in_words, chart.nice, link_word, span, utc),
+        *(chart.day_in_words, chart.nice, is_every_address, link_word, span, utc),
     )
 }

@@ -35,7 +35,7 @@ def add_page(app: FastAPI, context: AdminContext) -> None:
     live = LivePages(context)
     limits, loopback = context.settings.limits, is_loopback(modapi.admin_host)
     access = PageAccess(token, limits, context.store, loopback=loopback)
-    pages = Pages(access, context, live)
+    pages = Pages(context, live)
     forms = Forms(access, context, pages)
     for_readers = access.for_readers
     routes = [
@@ -48,7 +48,7 @@ def add_page(app: FastAPI, context: AdminContext) -> None:
         Route("/instance/{slug}/{verb}", for_readers(forms.change), methods=["POST"]),
         Route("/instance/{slug}/{verb}", for_readers(_server)),
         Route("/instance/{slug}/dead/{id}/{verb}", for_readers(forms.dead_letters), methods=["POST"]),
-        Route("/login", pages.login),
+        Route("/login", forms.login),
         Route("/login", forms.log_in, methods=["POST"]),
         Route("/logout", for_readers(forms.log_out), methods=["POST"]),
         Route("/assets/{version}/{name}", _asset, middleware=_GZIP),

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from markupsafe import Markup
 
@@ -11,11 +10,7 @@ from services.modapi.page.rendering import Fragments, render
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.history import Minute
-from services.relay.instances.mod_config import mod_config, mod_url
 from services.relay.protocol.ends import RETRY_WORDS, STATE_WORDS
-from services.relay.protocol.vocabulary import Origin
-from services.relay.service.http.addresses import is_every_address
-from services.relay.service.settings import ModApi
 
 SHOWN = 50
 DEAD_LETTERS = 20
@@ -85,18 +80,3 @@ def checklist(row: ServerRow, minutes: Sequence[Minute]) -> Markup:
     """The steps of connecting a server."""
     has_event = row.facts.events or row.facts.dead or any(minute.accepted for minute in minutes)
     return render("server_checklist", row=row, facts=row.facts, has_event=has_event)
-
-
-def setup(row: ServerRow, modapi: ModApi) -> dict[str, Any]:
-    """The values of setup.html. It shows no keys: of stored ones only digests are known."""
-    in_file = row.entry.origin is Origin.FILE
-    keyless = in_file and not row.entry.keys
-    return {
-        "template": mod_config(mod_url(modapi), "" if keyless else "<mod key>"),
-        "knows_key": in_file and bool(row.entry.instance.mod_keys),
-        "keyless": keyless,
-        "in_file": in_file,
-        "public_url": modapi.public_url,
-        "listens_everywhere": is_every_address(modapi.host),
-        "host": modapi.host,
-    }

@@ -104,16 +104,14 @@ def server_page(
         "checklist": server.checklist(of, []),
         **server.activity(entries),
     }
-    setup = server.setup(of, ModApi(host="0.0.0.0"))
     shown = rendering.page(
         "server",
         "An ordinary name",
         fragments,
         slug=of.slug,
         row=of,
-        setup=setup,
+        modapi=ModApi(host="0.0.0.0"),
         form_key="key",
-        once="once",
         **dict.fromkeys(("notice", "problem", "config", "retried"), ""),
     )
     return body_of(shown)
@@ -129,9 +127,7 @@ def body_of(page: Response) -> str:
 
 
 def setup_text(of: ServerRow, modapi: ModApi) -> str:
-    return unescape(
-        render("setup", row=of, slug=of.slug, setup=server.setup(of, modapi), config="", form_key="key")
-    )
+    return unescape(render("setup", row=of, slug=of.slug, modapi=modapi, config="", form_key="key"))
 
 
 def hour_charts(hour: Sequence[Minute]) -> str:
