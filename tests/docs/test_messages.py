@@ -11,7 +11,7 @@ PAGE = ROOT / "docs" / "messages.md"
 
 PUT_TOGETHER = {
     "this Idempotency-Key was used for another call: each call needs its own, and its repeats the same": (
-        "relay/instances/once.py"
+        "modapi/admin/repeats.py"
     ),
     "…: … bytes behind its last whole record were cut off, as a power cut leaves them; they are kept in …": (
         "cli/append_only_files.py"

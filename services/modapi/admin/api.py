@@ -9,7 +9,7 @@ from importlib.metadata import version
 from operator import attrgetter
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.security import HTTPBearer
 
 from services.modapi.admin import (
@@ -24,7 +24,7 @@ from services.modapi.admin import (
 from services.modapi.admin.activity_models import FleetPlayers, ServerPlayers
 from services.modapi.admin.authentication import AdminAuthentication
 from services.modapi.admin.context import AdminContext, Context
-from services.modapi.admin.repeats import IdempotencyKey, OnceRoute, once_of
+from services.modapi.admin.repeats import OnceOf, OnceRoute
 from services.modapi.admin.views import fleet_of, page_of, players_of
 from services.modapi.fleet.view import READ_AT_ONCE
 from services.relay.instances.entries import active
@@ -119,11 +119,8 @@ async def list_tokens(context: Context) -> models.TokenList:
 
 
 @_tokens.post("", status_code=201)
-async def create_token(
-    new: models.NewToken, request: Request, context: Context, idempotency_key: IdempotencyKey = None
-) -> models.CreatedToken:
+async def create_token(new: models.NewToken, once: OnceOf, context: Context) -> models.CreatedToken:
     """Make a token. It works at once, at every modapi."""
-    once = once_of("create_token", new.name, new, idempotency_key, request)
     return await context.tokens.create(new.name, new.role, once)
 
 

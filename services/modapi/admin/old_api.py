@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from services.modapi.admin import models, servers
 from services.modapi.admin.context import AdminContext, Context, Row
 from services.modapi.admin.problems import RAISED, ErrorCode, code_of, in_words, wrong_values
+from services.modapi.admin.repeats import OnceRoute
 from services.modapi.admin.views import server_of
 from services.relay.service.http.health import no_such_call
 from services.relay.service.logs import clean
@@ -26,7 +27,7 @@ _SCHEME = HTTPBearer(auto_error=False, description="admin_token of [modapi]")  #
 SUPERSEDED = {"deprecation": "true", "link": '</api/v1/servers>; rel="successor-version"'}
 """The headers of every answer."""
 
-_router = APIRouter(prefix="/instances")
+_router = APIRouter(prefix="/instances", route_class=OnceRoute)
 
 
 class InstanceView(BaseModel):

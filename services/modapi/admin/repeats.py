@@ -2,28 +2,26 @@
 
 A call is noted in Redis before it is carried out, so a message is never sent twice: if modapi dies in
 between, its repeats hear that nobody knows how it ended. An answer with a secret is not stored. Those calls
-recognise their repeats by themselves, and make the same secret again (relay/instances/once.py).
+recognise their repeats by the secret, which they make again (relay/instances/once.py).
 """
 
 import contextlib
-import hashlib
 import hmac
-import json
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, SecretStr
 from starlette.exceptions import HTTPException
 
 from services.modapi.admin.authentication import token_of
-from services.modapi.admin.models import CreatedToken, RotatedServer
 from services.modapi.admin.problems import ApiError, ErrorCode
-from services.relay.instances.once import USED_OTHERWISE, Once
+from services.relay.instances.once import Once
 from services.relay.protocol.errors import IdempotencyConflict, InstanceConflict, NoSuchInstance, StoreError
 from services.relay.protocol.keys import CALL_ANSWERS, CALL_TIMES
 from services.relay.store.client import Script, Store
@@ -36,14 +34,16 @@ RUNNING_MS = 60_000
 
 WITHIN_S = 2.5
 
+USED_OTHERWISE = (
+    "this Idempotency-Key was used for another call: each call needs its own, and its repeats the same"
+)
+
 OUTCOME_UNKNOWN = "it is not known whether this was carried out"
 
 _MOST_CHARS = 255
 _BEGIN, _END = Script("begin_call"), Script("end_call")
 _KEYS = (CALL_ANSWERS, CALL_TIMES)
 _NOT_DONE = (ApiError, StoreError, InstanceConflict, NoSuchInstance, HTTPException, RequestValidationError)
-
-CarryOut = Callable[[Request], Awaitable[Response]]
 
 IdempotencyKey = Annotated[
     str | None,
@@ -62,92 +62,103 @@ IdempotencyKey = Annotated[
 ]
 
 
-def _described(idempotency_key: IdempotencyKey = None) -> None:
+async def _once_of(request: Request, idempotency_key: IdempotencyKey = None) -> Once | None:
     """Describes the header, and checks it."""
+    once: Once | None = getattr(request.state, "once", None)
+    return once
+
+
+OnceOf = Annotated[Once | None, Depends(_once_of)]
+"""For calls that make a secret. None: the call has no Idempotency-Key."""
 
 
 class OnceRoute(APIRoute):
-    """Routes of which the POST calls take an Idempotency-Key.
-
-    A call whose answer holds a secret recognises its repeats by itself (`once_of`): no such answer is stored.
-    """
+    """Routes of which the POST calls take an Idempotency-Key."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._is_post = options["methods"] == ["POST"]
         if self._is_post:
-            options["dependencies"] = [*(options.get("dependencies") or []), Depends(_described)]
+            options["dependencies"] = [*(options.get("dependencies") or []), Depends(_once_of)]
         super().__init__(*args, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         carry_out = super().get_route_handler()
-        keeps_answer = not issubclass(self.response_model or BaseModel, (RotatedServer, CreatedToken))
+        keeps_answer = {"mod_key", "token"}.isdisjoint(getattr(self.response_model, "model_fields", ()))
 
         async def handler(request: Request) -> Response:
             key = request.headers.get("idempotency-key", "")
             if not 0 < len(key) <= _MOST_CHARS:
                 return await carry_out(request)
-            return await _once(request, key, carry_out, keeps_answer=keeps_answer)
+            store = request.app.state.context.store
+            async with noted(store, request, key, await request.body(), keeps_answer=keeps_answer) as call:
+                if call.first_answer:
+                    return call.first_answer
+                request.state.once = call.once
+                response = await carry_out(request)
+                call.answer = response
+                return response
 
         return handler if self._is_post else carry_out
 
 
-async def _once(request: Request, key: str, carry_out: CarryOut, *, keeps_answer: bool) -> Response:
-    """Carries the call out, or gives the answer that is known.
+@dataclass(slots=True)
+class NotedCall:
+    """`once` makes its secrets. `first_answer`: what a repeat gets. `answer`: its own, for repeats of it."""
 
-    Raises ApiError, IdempotencyConflict, StoreError, and what the call raises.
+    once: Once
+    first_answer: Response | None = None
+    answer: Response | None = None
+
+
+@asynccontextmanager
+async def noted(
+    store: Store, request: Request, key: str, body: bytes, *, keeps_answer: bool = False
+) -> AsyncIterator[NotedCall]:
+    """Notes the call that the block carries out, and forgets it if it is refused.
+
+    Raises ApiError, IdempotencyConflict, StoreError, and what the block raises.
     """
-    store: Store = request.app.state.context.store
-    token, body = token_of(request), await request.body()
-    id = _mac(token, b"call", request.url.path.encode(), key.encode())
-    asked = _mac(token, b"body", body)
-    claim = orjson.dumps({"asked": asked, "claim": secrets.token_hex(8)})
-    known = await store.run_until(WITHIN_S, _BEGIN, _KEYS, id, claim, KEPT_MS, MOST_CALLS, durable=True)
+    token = token_of(request)
+    id = _mac(token, b"call", request.url.path.encode(), key.encode()).hex()
+    claim = {"asked": _mac(token, b"body", body).hex(), "claim": secrets.token_hex(16)}
+    begun = orjson.dumps(claim)
+    known = await store.run_until(WITHIN_S, _BEGIN, _KEYS, id, begun, KEPT_MS, MOST_CALLS, durable=True)
+    first: dict[str, Any] = orjson.loads(known[0]) if known else claim
+    seed = _mac(token, b"seed", first.get("claim", "").encode(), key.encode())
+    call = NotedCall(Once(seed, was_done="status" in first))
     if known:
-        earlier = orjson.loads(known[0])
-        request.state.was_done = "status" in earlier
-        answer = _answer(earlier, asked, age_ms=known[1], keeps_answer=keeps_answer)
-        return answer or await carry_out(request)
+        if not hmac.compare_digest(first["asked"], claim["asked"]):
+            raise IdempotencyConflict(USED_OTHERWISE)
+        call.first_answer = _first_answer(first, age_ms=known[1]) if keeps_answer else None
+        yield call
+        return
 
-    async def end(answer: bytes) -> None:
+    async def end(text: bytes) -> None:
         with contextlib.suppress(StoreError):  # repeats hear then that the end is unknown
-            await store.run_until(WITHIN_S, _END, _KEYS, id, claim, answer, durable=True)
+            await store.run_until(WITHIN_S, _END, _KEYS, id, begun, text, durable=True)
 
     try:
-        response = await carry_out(request)
+        yield call
     except _NOT_DONE as error:
-        if not (isinstance(error, ApiError) and error.code is ErrorCode.OUTCOME_UNKNOWN):
+        is_unknown = isinstance(error, ApiError) and error.code is ErrorCode.OUTCOME_UNKNOWN
+        # A new secret may have been stored all the same. A repeat has to make the same one.
+        if not (is_unknown or (isinstance(error, StoreError) and not keeps_answer)):
             await end(b"")
         raise
-    text = bytes(response.body).decode() if keeps_answer else ""
-    await end(orjson.dumps({"asked": asked, "status": response.status_code, "body": text}))
-    return response
+    if call.answer:
+        kept = bytes(call.answer.body).decode() if keeps_answer else ""
+        await end(orjson.dumps({**claim, "status": call.answer.status_code, "body": kept}))
 
 
-def _answer(known: dict[str, Any], asked: str, age_ms: int, *, keeps_answer: bool) -> Response | None:
-    """The answer to a repeat; None: the call gives it by itself."""
-    if not hmac.compare_digest(known["asked"], asked):
-        raise IdempotencyConflict(USED_OTHERWISE)
-    if not keeps_answer:
-        return None
-    if "status" in known:
-        return Response(known["body"], known["status"], media_type="application/json")
+def _first_answer(first: dict[str, Any], age_ms: int) -> Response:
+    """The answer to a repeat. Raises ApiError if there is none."""
+    if "status" in first:
+        return Response(first["body"], first["status"], media_type="application/json")
     if age_ms < RUNNING_MS:
         raise ApiError(ErrorCode.CALL_UNDER_WAY, "this call is being carried out: ask again in a moment")
     raise ApiError(ErrorCode.OUTCOME_UNKNOWN, OUTCOME_UNKNOWN)
 
 
-def _mac(token: str, *parts: bytes) -> str:
+def _mac(token: str, *parts: bytes) -> bytes:
     """Tells nothing of a call to those who can read Redis."""
-    return hmac.digest(token.encode(), b"\0".join(parts), hashlib.sha256).hex()
-
-
-def once_of(call: str, slug: str, body: BaseModel, key: str | None, request: Request) -> Once | None:
-    """What recognises a repeat of this call; None: it has no Idempotency-Key."""
-    if key is None:
-        return None
-    fields = {
-        name: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for name, value in body.model_dump().items()
-    }
-    was_done = getattr(request.state, "was_done", False)
-    return Once(key, json.dumps([call, slug, fields]), token_of(request), was_done)
+    return hmac.digest(token.encode(), b"\0".join(parts), "sha256")

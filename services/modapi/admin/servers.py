@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 
 from services.modapi.admin import models
 from services.modapi.admin.context import AdminContext, Context, Row
-from services.modapi.admin.repeats import IdempotencyKey, OnceRoute, once_of
+from services.modapi.admin.repeats import OnceOf, OnceRoute
 from services.modapi.admin.views import fits, page_of, server_of
 from services.modapi.fleet.rows import ServerRow, State
 from services.modapi.fleet.view import READ_AT_ONCE
@@ -44,9 +44,7 @@ async def list_servers(
 
 
 @router.post("", status_code=201)
-async def create_server(
-    new: models.NewServer, request: Request, context: Context, idempotency_key: IdempotencyKey = None
-) -> models.CreatedServer:
+async def create_server(new: models.NewServer, once: OnceOf, context: Context) -> models.CreatedServer:
     """Add a server. Running services serve it within two seconds. The answer holds what the mod needs."""
     issued = await context.registry.create(
         new.slug,
@@ -55,7 +53,7 @@ async def create_server(
         registration_token=new.registration_token,
         external_id=new.external_id,
         disabled=new.disabled,
-        once=once_of("create", new.slug, new, idempotency_key, request),
+        once=once,
     )
     identity = issued.record.identity_token
     added = Instance(slug=new.slug, name=new.name, identity_token=identity)
@@ -100,15 +98,10 @@ async def get_mod_config(row: Row, request: Request, context: Context) -> models
 
 @router.post("/{slug}/rotate")
 async def rotate_mod_key(
-    slug: str,
-    request: Request,
-    context: Context,
-    rotation: models.Rotation | None = None,
-    idempotency_key: IdempotencyKey = None,
+    slug: str, once: OnceOf, context: Context, rotation: models.Rotation | None = None
 ) -> models.RotatedServer:
     """Make a new mod key. The one before works for `overlap_s` more."""
     asked = rotation or models.Rotation()
-    once = once_of("rotate", slug, asked, idempotency_key, request)
     issued = await context.registry.rotate(slug, asked.overlap_s, force=asked.force, once=once)
     return await _with_key(context, slug, issued)
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 
 from services.modapi.admin.models import CreatedToken, Role, TokenInfo
 from services.modapi.admin.problems import ApiError, ErrorCode
-from services.relay.instances.once import Once, call_id, made_secret, refuse_if_done
+from services.relay.instances.once import Once
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import ADMIN_TOKENS
 from services.relay.store.client import Store, pairs
@@ -29,9 +29,6 @@ class _Stored(BaseModel):
     digest: str
     role: Role
     created: datetime
-    call: str = ""
-    """The call with an Idempotency-Key that made it (relay/instances/once.py), and the salt of the token."""
-    salt: str = ""
 
 
 class AdminTokens:
@@ -76,23 +73,21 @@ class AdminTokens:
         Raises ApiError if the name is taken or there are too many, IdempotencyConflict if the token that the
         first call made was deleted, StoreError.
         """
+        token = once.secret("admin token", name) if once else secrets.token_urlsafe(TOKEN_BYTES)
+        created = datetime.now(UTC).replace(microsecond=0)
+        new = _Stored(digest=_digest(token), role=role, created=created)
         await self._read()
-        found = self._stored.get(name)
-        if once and found and found.call == call_id(once):
-            token = made_secret(once, "admin token", name, found.salt)
-            return CreatedToken(name=name, role=found.role, created=found.created, token=token)
-        if once:
-            refuse_if_done(once)
-        if len(self._stored) >= MAX_TOKENS:
-            raise ApiError(ErrorCode.CONFLICT, f"there are {MAX_TOKENS} tokens already: delete one first")
-        salt, created = secrets.token_hex(TOKEN_BYTES), datetime.now(UTC).replace(microsecond=0)
-        token = made_secret(once, "admin token", name, salt) if once else secrets.token_urlsafe(TOKEN_BYTES)
-        call = call_id(once) if once else ""
-        stored = _Stored(digest=_digest(token), role=role, created=created, call=call, salt=salt)
-        if not await self._store.send("HSETNX", ADMIN_TOKENS, name, stored.model_dump_json()):
+        if new.digest not in {one.digest for one in self._stored.values()}:
+            if once:
+                once.refuse_if_done()
+            if len(self._stored) >= MAX_TOKENS:
+                raise ApiError(ErrorCode.CONFLICT, f"there are {MAX_TOKENS} tokens already: delete one first")
+            await self._store.send("HSETNX", ADMIN_TOKENS, name, new.model_dump_json())
+            await self._read()
+        stored = self._stored.get(name)
+        if stored is None or stored.digest != new.digest:
             raise ApiError(ErrorCode.CONFLICT, f"there is a token {name} already: delete it first")
-        self._read_s = float("-inf")
-        return CreatedToken(name=name, role=role, created=created, token=token)
+        return CreatedToken(name=name, role=stored.role, created=stored.created, token=token)
 
     async def delete(self, name: str) -> None:
         """Raises ApiError if there is no such token; StoreError."""

@@ -3,7 +3,9 @@
 They change what is stored in Redis, never relay.toml.
 """
 
+import secrets
 from collections import Counter
+from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlencode
 
 from pydantic import ValidationError
@@ -15,6 +17,7 @@ from services.modapi.admin import servers
 from services.modapi.admin.context import AdminContext
 from services.modapi.admin.dead_letters import retry
 from services.modapi.admin.models import NewServer, Rotation
+from services.modapi.admin.repeats import NotedCall, noted
 from services.modapi.page import server
 from services.modapi.page.access import PageAccess, Reader, check_own_page, form_of, own_path
 from services.modapi.page.pages import Pages
@@ -38,14 +41,14 @@ class Forms:
         """Adds a server and shows its page with the config of its mod. A repeat changes nothing."""
         form = await self._access.form(request, reader)
         fields = {name: form.get(name, "").strip() for name in ("name", "slug", "registration_token")}
-        once = form.get("once") or None
         try:
             new = NewServer(
                 name=fields["name"],
                 slug=fields["slug"] or slug_of(fields["name"]),
                 registration_token=fields["registration_token"] or None,  # type: ignore[arg-type]
             )
-            made = await servers.create_server(new, request, self._context, once)
+            async with self._noted(request, form) as call:
+                made = await servers.create_server(new, call.once, self._context)
         except ValidationError as error:
             return await self._pages.add_form(request, reader, 422, problem=_problem(error), fields=fields)
         except InstanceConflict as error:
@@ -65,8 +68,9 @@ class Forms:
                     await self._context.registry.patch(slug, disabled=verb == "disable")
                     return RedirectResponse(f"{own_path(form.get('next', ''))}?{verb}d={slug}", 303)
                 case "rotate":
-                    rotation, once = Rotation(force=bool(form.get("force"))), form.get("once") or None
-                    made = await servers.rotate_mod_key(slug, request, self._context, rotation, once)
+                    rotation = Rotation(force=bool(form.get("force")))
+                    async with self._noted(request, form) as call:
+                        made = await servers.rotate_mod_key(slug, call.once, self._context, rotation)
                     return await self._pages.server(
                         request, reader, config=made.mod_config, notice=server.ROTATED
                     )
@@ -121,6 +125,11 @@ class Forms:
         await self._access.form(request, reader)
         request.session.clear()
         return RedirectResponse("/login", 303)
+
+    def _noted(self, request: Request, form: dict[str, str]) -> AbstractAsyncContextManager[NotedCall]:
+        """A call that makes a key. If the same form is sent again, it makes the same key."""
+        once = form.get("once") or secrets.token_urlsafe()
+        return noted(self._context.store, request, once, urlencode(form).encode())
 
     async def _say(self, slug: str, text: str) -> Response:
         if not text or len(text) > MAX_MESSAGE_CHARS:

@@ -22,6 +22,8 @@ ExternalId = Annotated[
 
 _REMOVABLE = ("registration_token", "external_id")
 
+KEPT_KEYS = 16  # number of mod keys that a record remembers
+
 
 class _Frozen(BaseModel):
     # A newer version may have written fields that we do not know: they are ignored.
@@ -41,16 +43,6 @@ class KeyDigest(_Frozen):
     behind: bool | None = None
 
 
-class Done(_Frozen):
-    """A call of a panel that made a mod key and may be repeated, see once.py. No field holds a secret."""
-
-    call: str
-    asked: str
-    salt: str
-    mod_key_digest: str
-    at_ms: int
-
-
 class Record(_Frozen):
     """One instance as Redis has it. Times are milliseconds on Redis' clock; no repr holds a secret.
 
@@ -66,7 +58,7 @@ class Record(_Frozen):
     created_ms: int
     removed_ms: int | None = None
     purging: bool = False
-    done: tuple[Done, ...] = ()
+    made: tuple[str, ...] = ()  # digests of the last mod keys that calls have made (once.py)
 
     @property
     def identity_digest(self) -> str:
@@ -100,7 +92,8 @@ def rotated(record: Record, new: KeyDigest, overlap_ms: int) -> Record:
     """The record with the `new` key. The newest old key works for `overlap_ms` more, others end at once."""
     replaced = record.mod_key_digests[-1:] if overlap_ms > 0 else ()
     kept = [key.model_copy(update={"expires_ms": new.added_ms + overlap_ms}) for key in replaced]
-    return record.model_copy(update={"mod_key_digests": (*kept, new)})
+    made = (*record.made, new.digest)[-KEPT_KEYS:]
+    return record.model_copy(update={"mod_key_digests": (*kept, new), "made": made})
 
 
 def removed(record: Record, now_ms: int) -> Record:

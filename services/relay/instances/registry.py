@@ -9,13 +9,15 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 from pydantic import SecretStr
 
 from services.relay.instances import records
-from services.relay.instances.once import KEY_BYTES, IssuedKey, Once
+from services.relay.instances.once import Once, is_repeat
 from services.relay.instances.record_store import RecordStore, StoredRecord
 from services.relay.instances.records import KeyDigest, Record, digest_of
 from services.relay.protocol.errors import InstanceConflict, NoSuchInstance, RotationUnderWay
 from services.relay.protocol.keys import INSTANCES_REMOVALS, keys_of
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store, pairs
+
+KEY_BYTES = 32
 
 REMOVED_KEPT_S = 24 * 3600.0
 """How long the data of a removed instance is kept: until then it can be added again with its data."""
@@ -80,20 +82,14 @@ class Registry:
                     f"{instance.slug} of relay.toml has no mod key: with several instances each needs one,"
                     " give it one first"
                 )
-        issued = IssuedKey(slug, once, self.records.age_s)
+        mod_key = _mod_key(slug, once)
         identity = identity_token or SecretStr(secrets.token_urlsafe(KEY_BYTES))
 
         def make(old: Record | None, now_ms: int) -> Record:
-            if issued.is_repeat(old) and old:
+            if is_repeat(once, digest_of(mod_key), old, self.records.age_s) and old:
                 return old
-            new = Record(
-                name=name,
-                identity_token=identity,
-                mod_key_digests=(self._key(issued, now_ms),),
-                created_ms=now_ms,
-                done=old.done if old else (),
-                **given,
-            )
+            made = old.made if old else ()
+            new = Record(name=name, identity_token=identity, created_ms=now_ms, made=made, **given)
             if old and old.removed_ms is None:
                 raise InstanceConflict(f"the slug {slug} is taken: choose another one")
             if old and (old.purging or old.identity_digest != new.identity_digest):
@@ -101,9 +97,9 @@ class Registry:
                     f"the removed server {slug} still has its data: give its identity token to take it over,"
                     f" or delete its data (`dayz-relay instance remove {slug} --purge`) and wait a minute"
                 )
-            return issued.remembered(new, now_ms)
+            return records.rotated(new, self._key(mod_key, now_ms), overlap_ms=0)
 
-        return Issued(await self.records.change(slug, make), issued.mod_key)
+        return Issued(await self.records.change(slug, make), mod_key)
 
     async def patch(self, slug: str, **change: Any) -> Record:
         """Changes the fields of the record that are given (see `records.changed`). Raises ValueError too."""
@@ -119,13 +115,13 @@ class Registry:
         repeat with the same `once` returns what the first call returned.
         """
         self._refuse_those_of_the_file(slug)
-        issued = IssuedKey(slug, once, self.records.age_s)
+        mod_key, age_s = _mod_key(slug, once), self.records.age_s
 
         def make(old: Record | None, now_ms: int) -> Record:
             there = _there(slug, old)
-            if issued.is_repeat(there):
+            if is_repeat(once, digest_of(mod_key), there, age_s):
                 return there
-            left_s = records.overlap_left_s(there, self.records.age_s)
+            left_s = records.overlap_left_s(there, age_s)
             if left_s is not None and not force:
                 until = f"{datetime.fromtimestamp(now_ms / 1000 + left_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
                 raise RotationUnderWay(
@@ -133,10 +129,9 @@ class Registry:
                     ' rotation would end that now. If that is meant: `--force`, "force": true, or the box'
                     " on the page"
                 )
-            made = records.rotated(there, self._key(issued, now_ms), round(overlap_s * 1000))
-            return issued.remembered(made, now_ms)
+            return records.rotated(there, self._key(mod_key, now_ms), round(overlap_s * 1000))
 
-        return Issued(await self.records.change(slug, make), issued.mod_key)
+        return Issued(await self.records.change(slug, make), mod_key)
 
     async def remove(self, slug: str, *, purge: bool = False) -> None:
         """Removes an instance. Its data is deleted a day later, with `purge` at once.
@@ -190,9 +185,13 @@ class Registry:
                     f"{instance.slug} of relay.toml has this identity token: Takaro knows one server by it"
                 )
 
-    def _key(self, issued: IssuedKey, now_ms: int) -> KeyDigest:
+    def _key(self, mod_key: str, now_ms: int) -> KeyDigest:
         behind = self.records.clock.behind(now_ms)
-        return KeyDigest(digest=digest_of(issued.mod_key), added_ms=now_ms, behind=behind)
+        return KeyDigest(digest=digest_of(mod_key), added_ms=now_ms, behind=behind)
+
+
+def _mod_key(slug: str, once: Once | None) -> str:
+    return once.secret("mod key", slug) if once else secrets.token_urlsafe(KEY_BYTES)
 
 
 def _there(slug: str, record: Record | None) -> Record:

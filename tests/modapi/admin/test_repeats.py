@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from services.modapi.admin.repeats import RUNNING_MS
-from services.relay.instances.once import KEPT_CALLS
+from services.relay.instances.records import KEPT_KEYS
 from services.relay.protocol.keys import CALL_ANSWERS, CALL_TIMES, keys_of
 from services.relay.protocol.records import Outcome
 from services.relay.service.lifecycle import cancelled
@@ -138,7 +138,7 @@ async def test_a_late_repeat_brings_no_server_back_and_makes_no_further_key(api:
     new = {"slug": "one", "name": "Server one"}
     await api.post("/api/v1/servers", json=new, headers=word())
     path, asked = "/api/v1/servers/one/rotate", {"force": True}
-    for number in range(KEPT_CALLS + 1):
+    for number in range(KEPT_KEYS + 1):
         await api.post(path, json=asked, headers=word(f"rotate-{number}"))
     late = await api.post(path, json=asked, headers=word("rotate-0"))
     assert (late.status_code, late.json()["code"]) == (409, "idempotency_conflict")
