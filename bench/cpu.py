@@ -12,7 +12,7 @@ from bench.traffic import MIX
 WARM_UP_EVENTS = 2_000
 EVENTS = {50: 50_000, 5: 30_000, 1: 20_000}
 EVENTS_ALONE = {50: 20_000, 5: 10_000, 1: 5_000}
-QUICK = 10  # so many times fewer events
+QUICK = 10  # a quick run divides the number of events by this
 RUNS = 3
 PACED_EVENTS_S = 500.0
 PACED_S = 10.0

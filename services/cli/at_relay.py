@@ -34,10 +34,10 @@ LOCATING = frozenset(f"--{name.replace('_', '-')}" for name in _OPTIONS)
 """The options that say where a relay is."""
 
 SLUGS_WITHIN_S = 2.0
-"""Nobody waits longer between two key presses."""
+"""Time limit of completion: a person waits for it between two key presses."""
 
 
-class Told:
+class Output:
     """What a command has found or done: `answer` for --json, `parts` for people, below each other.
 
     For people, `note` goes to standard error as it is, and `trouble` as an error.
@@ -52,14 +52,14 @@ class Told:
 
 
 Result = TypeVar("Result")
-Command = Callable[..., Awaitable[Told | int]]
+Command = Callable[..., Awaitable[Output | int]]
 
 
 def at_relay(app: typer.Typer, name: str | None = None, **more: Any) -> Callable[[Command], Any]:
     """Add a command that works at a relay. `more` is for Typer.
 
     It gets the options above and --json, and is called with the API of that relay as first argument.
-    It returns what it has to tell, or its exit code if it has told it. It may have `as_json` itself.
+    It returns its Output, or its exit code if it has printed everything. It may have `as_json` itself.
     """
     return lambda command: app.command(name, **more)(_with_options(command))
 
@@ -82,7 +82,7 @@ def _with_options(command: Command) -> Callable[..., int]:
 
         own = {name: given[name] for name in given.keys() - added}
         told = asyncio.run(_run(command, _given_in(ctx), own))
-        return tell(told, as_json=given["as_json"]) if isinstance(told, Told) else told
+        return tell(told, as_json=given["as_json"]) if isinstance(told, Output) else told
 
     parameters = [context, *(one.replace(kind=keyword) for one in ours), *options]
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -104,7 +104,7 @@ def _given_in(ctx: typer.Context) -> Given:
     return Given(**named, is_local=local)
 
 
-def tell(told: Told, *, as_json: bool) -> int:
+def tell(told: Output, *, as_json: bool) -> int:
     """Print it; the exit code. Warnings in an answer go to standard error, but not with --json."""
     if as_json:
         print_json(told.answer)

@@ -60,21 +60,21 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
     stop, kill = stop_on_signals()
     if seconds is not None:
         asyncio.get_running_loop().call_later(seconds, stop.set)
-    door, *admin_ports = free_ports(3)
+    mods_port, *admin_ports = free_ports(3)
     tokens = {REGISTRATION_TOKEN}
     async with TakaroSim(
         registration_tokens=tokens, sync_s=SYNC_S, on_line=partial(_say, "takaro")
     ) as takaro:
         config = folder / "relay.toml"
         blocks = [_INSTANCE.format(one, mod_key=_mod_key(one)) for one in Generation]
-        text = _SECTIONS.format(takaro.url, REGISTRATION_TOKEN, door, *admin_ports) + "".join(blocks)
+        text = _SECTIONS.format(takaro.url, REGISTRATION_TOKEN, mods_port, *admin_ports) + "".join(blocks)
         config.write_text(text, encoding="utf-8")
         config.chmod(0o600)
         # Settings of a real relay in our environment would beat the file.
         own = {name: text for name, text in environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
         store, url = own_store.prepare(folder, store_place.find_server(None))
         programs = [store, *services(config, own, url)]
-        peers = asyncio.create_task(_peers(takaro, folder, door, admin_ports[0], stop))
+        peers = asyncio.create_task(_peers(takaro, folder, mods_port, admin_ports[0], stop))
         peers.add_done_callback(lambda _: stop.set())
         code = await supervise(programs, stop, kill)
         await peers

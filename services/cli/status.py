@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from services.cli.api import RelayApi
-from services.cli.at_relay import Told
+from services.cli.at_relay import Output
 from services.cli.fleet import Server, link, look_at_all, look_at_first, overview, state, summary
 from services.cli.tables import Part, console_for, label
 from services.cli.terminal import age_s, runnable, safe
@@ -27,7 +27,7 @@ ANSWER_WITHIN_S = 3.0
 _PLACES: dict[str, str] = {origin: origin.words for origin in Origin}
 
 
-async def run(relay: RelayApi, *, slug: str | None, once: bool, as_json: bool) -> Told | int:
+async def run(relay: RelayApi, *, slug: str | None, once: bool, as_json: bool) -> Output | int:
     """All servers, or one. The exit code is 1 if a server is down, else 0."""
     if slug:
         return await _one(relay, slug)
@@ -37,7 +37,7 @@ async def run(relay: RelayApi, *, slug: str | None, once: bool, as_json: bool) -
     servers, fleet = await look_at_all(relay)
     columns = console_for(sys.stdout).width if sys.stdout.isatty() else None
     parts = [] if as_json else [*_noted(fleet), *overview(servers, fleet, columns)]
-    return Told(servers, *parts, code=int(fleet["states"]["down"] > 0))
+    return Output(servers, *parts, code=int(fleet["states"]["down"] > 0))
 
 
 async def _look(relay: RelayApi) -> tuple[list[Server], Server]:
@@ -71,7 +71,7 @@ def _noted(fleet: Server) -> list[Text]:
     ]
 
 
-async def _one(relay: RelayApi, slug: str) -> Told:
+async def _one(relay: RelayApi, slug: str) -> Output:
     # In this order: only the look at all servers finds out whose wrong key somebody calls with.
     fleet: Server = await relay.get("/fleet")
     server: Server = await relay.get(relay.path(slug))
@@ -81,7 +81,7 @@ async def _one(relay: RelayApi, slug: str) -> Told:
         mark = ("problem", "red") if problem["serious"] else ("note", "yellow")
         parts += ["", Text.assemble(mark, f"  {safe(problem['text'])}")]
         parts.append(Text.assemble(("fix", "dim"), f"      {safe(runnable(problem['fix']))}"))
-    return Told(server, *parts, code=int(server["state"] == "down"))
+    return Output(server, *parts, code=int(server["state"] == "down"))
 
 
 def described(server: Server) -> list[Part]:
@@ -126,7 +126,7 @@ def _details(server: Server) -> list[tuple[str, str]]:
     ]
 
 
-async def whole_fleet(relay: RelayApi) -> Told:
+async def whole_fleet(relay: RelayApi) -> Output:
     """All servers in numbers, and the relay itself."""
     fleet: Server = await relay.get("/fleet")
     about = await relay.get("/relay")
@@ -141,4 +141,4 @@ async def whole_fleet(relay: RelayApi) -> Told:
         ("relay.toml", about["settings_refused"] or "is in effect"),
         ("needs a restart", ", ".join(about["restart_needed_for"])),
     ]
-    return Told(fleet, *_noted(fleet), Text(summary([], fleet), "bold"), "", *_named(details))
+    return Output(fleet, *_noted(fleet), Text(summary([], fleet), "bold"), "", *_named(details))

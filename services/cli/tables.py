@@ -106,7 +106,7 @@ def label(text: str, style: str = "") -> Text:
 
 
 def cut(text: str, columns: int) -> str:
-    """At most so many columns of it."""
+    """The text, cut to `columns` columns of a terminal."""
     shortened = Text(text)
     shortened.truncate(columns, overflow="ellipsis")
     return shortened.plain

@@ -30,7 +30,7 @@ class ModapiMetrics(MetricTable):
     )
     contradictory = counter(
         "dayz_relay_contradictory_players_total",
-        "Player records that mean several players by themselves or by what is known. They name nobody.",
+        "Player records that were ignored: their ids belong to several players.",
     )
     repeated = counter(
         "dayz_relay_events_repeated_total",

@@ -106,7 +106,7 @@ class Polls:
         poll = self._poll = _Poll(raise_if_given_up)
         connection.on_gone = partial(self._hung_up, poll)
         now_s = time.monotonic()
-        # Refreshes go out at the end of a hold: an answer now would leave the mod deaf until its next poll.
+        # Refreshes go out at the end of a hold: after an answer, nothing reaches the mod until its next poll.
         allowed_s = self.rules.allowed_s(now_s) if self.is_open else 0.0
         look_s = next_beat_s(self._empty_s + LOOK_AGAIN_S - SHARED_S, SHARED_S) if allowed_s else now_s
         found = b""

@@ -34,7 +34,7 @@ note("start")
 signal.sigwait({signal.SIGTERM})
 note("end")
 """
-DEAF = WELL_BEHAVED.replace("signal.sigwait({signal.SIGTERM})", "signal.pause()")
+IGNORES_SIGTERM = WELL_BEHAVED.replace("signal.sigwait({signal.SIGTERM})", "signal.pause()")
 WRONG_SETTING = "import sys; sys.exit(2)"
 
 
@@ -169,17 +169,17 @@ async def test_a_fault_of_the_program_ends_all_in_order_and_is_raised(diary: Dia
 
 
 async def test_a_program_that_does_not_end_is_killed_after_a_while(diary: Diary) -> None:
-    run = Run(diary.program("uplink"), diary.program("modapi", DEAF), stop_within_s=0.2)
+    run = Run(diary.program("uplink"), diary.program("modapi", IGNORES_SIGTERM), stop_within_s=0.2)
     await until(lambda: len(diary.told()) == 2)
-    deaf = diary.pid("modapi")
+    pid = diary.pid("modapi")
     run.stop.set()
     assert await run.task == 0
-    assert not is_alive(deaf)
+    assert not is_alive(pid)
     assert diary.told()[2:] == ["end uplink"] or diary.told()[2:] == []
 
 
 async def test_a_second_signal_kills_at_once(diary: Diary) -> None:
-    run = Run(diary.program("modapi", DEAF), stop_within_s=3600)
+    run = Run(diary.program("modapi", IGNORES_SIGTERM), stop_within_s=3600)
     await until(lambda: len(diary.told()) == 1)
     run.stop.set()
     run.kill.set()

@@ -95,7 +95,7 @@ class Mod:
         self.accepted += answer.status == 200
 
     def wait_for(self, accepted: int) -> None:
-        """Until so many were accepted since the beginning."""
+        """Wait until this number of events was accepted in all."""
         self._relay.until(lambda: self.accepted >= accepted)
 
     @contextmanager

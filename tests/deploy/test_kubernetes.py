@@ -132,7 +132,7 @@ def test_a_lost_store_ends_no_pod_and_closes_no_door(name: str) -> None:
         kind: container(DEPLOYMENTS[name])[f"{kind}Probe"]["httpGet"] for kind in ("liveness", "readiness")
     }
     assert probes["liveness"] == {"path": "/livez", "port": "admin"}
-    # protocol.md M2: a mod registers once; without an address behind the door nobody would answer it.
+    # protocol.md M2: a mod registers once; without an address that mods can reach, nobody would answer it.
     assert probes["readiness"]["path"] == ("/livez" if name == "dayz-relay-modapi" else "/readyz")
 
 

@@ -59,7 +59,7 @@ def until(condition: Callable[[], Any], what: str) -> None:
 
 
 @dataclass
-class Desk:
+class CommandRunner:
     """A folder in which the commands of the docs work."""
 
     folder: Path
@@ -108,9 +108,9 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandRunner]:
     folder = tmp_path_factory.mktemp("docs")
-    made = Desk(folder, {"8088": free_port(), "9088": free_port(), "9089": free_port()})
+    made = CommandRunner(folder, {"8088": free_port(), "9088": free_port(), "9089": free_port()})
     program = folder / "bin" / "dayz-relay"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m services.cli "$@"\n')
@@ -154,20 +154,20 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 @pytest.mark.flow
 @pytest.mark.parametrize("block", BASH, ids=str)
-def test_the_command_works(desk: Desk, block: Block) -> None:
-    script = desk.script(block)
+def test_the_command_works(runner: CommandRunner, block: Block) -> None:
+    script = runner.script(block)
     assert not re.search(r"<[a-z ]+>", script), "a placeholder that this test does not know"
     log = f"{block.page.replace('/', '-')}-{block.line}.log"
-    process = desk.begin(log, "bash", "-c", script)
+    process = runner.begin(log, "bash", "-c", script)
     if block.marker == "until Ctrl-C":
-        until(lambda: desk.said(log).count("\n") >= 1 or process.poll() is not None, "its first line")
-        assert process.poll() is None, desk.said(log)
+        until(lambda: runner.said(log).count("\n") >= 1 or process.poll() is not None, "its first line")
+        assert process.poll() is None, runner.said(log)
         os.killpg(process.pid, signal.SIGINT)
         process.wait(WITHIN_S)
     else:
-        assert process.wait(WITHIN_S) == 0, desk.said(log)
-    desk.running.remove(process)
-    said = desk.said(log)
+        assert process.wait(WITHIN_S) == 0, runner.said(log)
+    runner.running.remove(process)
+    said = runner.said(log)
     assert "Traceback" not in said
     if answer := answer_below(block):
         assert shape(json.loads(said[said.index("{") :])) == shape(json.loads(answer.text))

@@ -27,11 +27,11 @@ WITHIN_S = 60.0
 @asynccontextmanager
 async def up(folder: Path, takaro: FaultyTakaro) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """A relay in one command, and the address that its mods call."""
-    door, *admin_ports = free_ports(3)
+    mods_port, *admin_ports = free_ports(3)
     config = folder / "relay.toml"
     config.write_text(
         f'[takaro]\nurl = "{takaro.url}"\nregistration_token = "{REGISTRATION_TOKEN}"\n'
-        f"[modapi]\nport = {door}\nadmin_port = {admin_ports[0]}\n"
+        f"[modapi]\nport = {mods_port}\nadmin_port = {admin_ports[0]}\n"
         f"[uplink]\nadmin_port = {admin_ports[1]}\n[[instance]]\n{block('one')}"
     )
     config.chmod(0o600)
@@ -43,7 +43,7 @@ async def up(folder: Path, takaro: FaultyTakaro) -> AsyncIterator[tuple[asyncio.
             env=clean | {"TMPDIR": str(folder)}, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        yield process, f"http://127.0.0.1:{door}/k/{key('one')}"
+        yield process, f"http://127.0.0.1:{mods_port}/k/{key('one')}"
     finally:
         if process.returncode is None:
             process.kill()

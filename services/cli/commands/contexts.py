@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from services.cli import contexts
-from services.cli.at_relay import Told, tell
+from services.cli.at_relay import Output, tell
 from services.cli.options import AsJson, CommandGroup, argument, examples, known_contexts
 from services.cli.place import checked_token, checked_url, read_secret
 
@@ -39,14 +39,14 @@ def add(
     added = contexts.Context(name, checked_url(url), checked_token(token, "that of --token-file"))
     file = contexts.add(added)
     fix = f"`dayz-relay context use {name}` makes it the one that commands work at."
-    tell(Told({"name": name, "url": added.url}, f"{name} is added ({file}): {fix}"), as_json=as_json)
+    tell(Output({"name": name, "url": added.url}, f"{name} is added ({file}): {fix}"), as_json=as_json)
 
 
 @app.command("use")
 def use(name: Name, as_json: AsJson = False) -> None:
     """Choose the relay that commands work at; local: the one of relay.toml."""
     contexts.use(name)
-    tell(Told({"current": name}, f"Commands work at {name} now."), as_json=as_json)
+    tell(Output({"current": name}, f"Commands work at {name} now."), as_json=as_json)
 
 
 @app.command("list")
@@ -58,11 +58,11 @@ def list_contexts(as_json: AsJson = False) -> None:
         f"{'*' if name == found.current else ' '} {name}  {url}"
         for name, url in {contexts.LOCAL: "relay.toml", **urls}.items()
     ]
-    tell(Told({"current": found.current, "contexts": urls}, *lines), as_json=as_json)
+    tell(Output({"current": found.current, "contexts": urls}, *lines), as_json=as_json)
 
 
 @app.command("remove")
 def remove(name: Name, as_json: AsJson = False) -> None:
     """Forget a relay and its token."""
     contexts.remove(name)
-    tell(Told({"name": name}, f"{name} is removed."), as_json=as_json)
+    tell(Output({"name": name}, f"{name} is removed."), as_json=as_json)

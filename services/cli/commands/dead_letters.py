@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.at_relay import Told, at_relay
+from services.cli.at_relay import Output, at_relay
 from services.cli.options import CommandGroup, MaybeSlug, Slug, Yes, argument, examples
 from services.cli.terminal import date, is_meant, program, safe
 from services.relay.protocol.ends import RETRY_WORDS, RetryOutcome
@@ -48,7 +48,7 @@ async def list_dead_letters(
     relay: "RelayApi",
     slug: MaybeSlug = None,
     count: Annotated[int, typer.Option(metavar="N", min=1, max=MOST_LISTED, help="How many.")] = 20,
-) -> Told:
+) -> Output:
     """Show the newest dead letters of a server; without one their number for each.
 
     They are events that Takaro would refuse, or has refused.
@@ -56,35 +56,35 @@ async def list_dead_letters(
     return await (_newest(relay, slug, count) if slug else _counts(relay))
 
 
-async def _counts(relay: "RelayApi") -> Told:
+async def _counts(relay: "RelayApi") -> Output:
     from services.cli.tables import Rows
 
     counts = {one["slug"]: one["dead_letters"] for one in await relay.servers() if one["dead_letters"]}
     if not counts:
-        return Told(counts, "No server has dead letters.")
-    return Told(counts, Rows(("SLUG", "DEAD"), [(slug, str(count)) for slug, count in counts.items()]))
+        return Output(counts, "No server has dead letters.")
+    return Output(counts, Rows(("SLUG", "DEAD"), [(slug, str(count)) for slug, count in counts.items()]))
 
 
-async def _newest(relay: "RelayApi", slug: str, count: int) -> Told:
+async def _newest(relay: "RelayApi", slug: str, count: int) -> Output:
     from services.cli.tables import Rows, cut, label
 
     page = await relay.get(_path(relay, slug), limit=count)
     found = page["dead_letters"]
     if not found:
-        return Told(found, f"{slug} has no dead letters.")
+        return Output(found, f"{slug} has no dead letters.")
     rows = [
         (one["id"], date(one["at"]), one["reason"], cut(safe(one["detail"]), DETAIL_COLUMNS)) for one in found
     ]
     older = [label("there are older ones: --count N", "dim")] if page["next_cursor"] else []
-    return Told(found, Rows(("ID", "TIME", "REASON", "DETAIL"), rows, flexible="DETAIL"), *older)
+    return Output(found, Rows(("ID", "TIME", "REASON", "DETAIL"), rows, flexible="DETAIL"), *older)
 
 
 @at_relay(app, "show")
-async def show_dead_letter(relay: "RelayApi", slug: Slug, letter_id: Annotated[str, _ID]) -> Told:
+async def show_dead_letter(relay: "RelayApi", slug: Slug, letter_id: Annotated[str, _ID]) -> Output:
     """Show one dead letter in full, as the mod sent it."""
     letter = await relay.get(_path(relay, slug, letter_id))
     no_retry = [f"\nIt cannot be retried: {safe(letter['no_retry'])}."] if letter["no_retry"] else []
-    return Told(
+    return Output(
         letter,
         f"{letter['id']}  {date(letter['at'])}  {safe(letter['reason'])}",
         f"{safe(letter['detail'])}\n",
@@ -99,7 +99,7 @@ async def retry_dead_letters(
     slug: Slug,
     letter_id: MaybeId = None,
     every: All = False,
-) -> Told:
+) -> Output:
     """Try to deliver a dead letter again, or all, repaired as they would be today."""
     _must_be_named(letter_id, every)
     came = await relay.post(_path(relay, slug, "retry" if every else f"{letter_id}/retry"))
@@ -107,13 +107,13 @@ async def retry_dead_letters(
     left = tried.pop(RetryOutcome.NOT_POSSIBLE, 0) if every else 0
     code = int(any(outcome != RetryOutcome.TAKEN for outcome in tried))
     if not every:
-        return Told(came, f"{letter_id}: {came['text']}", code=code)
+        return Output(came, f"{letter_id}: {came['text']}", code=code)
     parts = [f"{count:,} {RETRY_WORDS.get(outcome, outcome)}" for outcome, count in tried.items()]
     if not tried:
         parts.append(f"{slug} has no dead letter that can be retried.")
     if left:
         parts.append(f"{left:,} cannot be retried: `{program()} dlq show` says why.")
-    return Told(came, *parts, code=code)
+    return Output(came, *parts, code=code)
 
 
 @at_relay(app, "drop")
@@ -123,7 +123,7 @@ async def drop_dead_letters(
     letter_id: MaybeId = None,
     every: All = False,
     yes: Yes = False,
-) -> Told | int:
+) -> Output | int:
     """Delete a dead letter, or all.
 
     With --all it asks first.
@@ -132,7 +132,7 @@ async def drop_dead_letters(
     if every and not is_meant(f"Delete all dead letters of {slug}, for good?", yes=yes):
         return 1
     answer = await relay.call("DELETE", _path(relay, slug, letter_id or "")) or {"dropped": 1}
-    return Told(answer, f"{answer['dropped']:,} dropped")
+    return Output(answer, f"{answer['dropped']:,} dropped")
 
 
 def _must_be_named(letter_id: str | None, every: bool) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.at_relay import Told, at_relay
+from services.cli.at_relay import Output, at_relay
 from services.cli.options import CommandGroup, Slug, Yes, argument, examples
 from services.cli.place import read_secret
 from services.cli.terminal import date, is_meant, program, runnable
@@ -41,7 +41,7 @@ async def add(
     name: Annotated[str, typer.Option(help="3 to 50 characters, for Takaro.", show_default=False)],
     identity_token_file: SecretFile = None,
     registration_token_file: SecretFile = None,
-) -> Told:
+) -> Output:
     """Add a server; prints what its mod needs. The key is shown only this once."""
     body = {
         "slug": slug,
@@ -59,32 +59,32 @@ async def add(
             f"It has no Takaro registration token, its events are kept until then: {REGISTRATION_TOKEN_PLACE}"
         )
     identity = "\nTakaro knows the server by this identity token. Keep it with your backups:\n"
-    return Told(added, *parts, *_key(added), identity, added["identity_token"])
+    return Output(added, *parts, *_key(added), identity, added["identity_token"])
 
 
 @at_relay(app, "list")
-async def list_servers(relay: "RelayApi") -> Told:
+async def list_servers(relay: "RelayApi") -> Output:
     """Show all servers, those of relay.toml and .env too."""
     from services.cli.tables import Rows
 
     servers = sorted(await relay.servers(), key=lambda server: (server["origin"] == "api", server["slug"]))
     if not servers:
-        return Told(servers, runnable("There is no instance yet: `dayz-relay instance add` adds one."))
+        return Output(servers, runnable("There is no instance yet: `dayz-relay instance add` adds one."))
     notes = [f"{server['slug']}: {server['note']}" for server in servers if server["note"]]
-    return Told(servers, Rows(HEAD, [_row(server) for server in servers], flexible="NAME"), *notes)
+    return Output(servers, Rows(HEAD, [_row(server) for server in servers], flexible="NAME"), *notes)
 
 
 @at_relay(app, "show")
-async def show_server(relay: "RelayApi", slug: Slug) -> Told:
+async def show_server(relay: "RelayApi", slug: Slug) -> Output:
     """Show one server; `dayz-relay status SLUG` also says what is wrong with it."""
     from services.cli.status import described
 
     server = await relay.get(relay.path(slug))
-    return Told(server, *described(server))
+    return Output(server, *described(server))
 
 
 @at_relay(app, "config")
-async def show_config(relay: "RelayApi", slug: Slug) -> Told:
+async def show_config(relay: "RelayApi", slug: Slug) -> Output:
     """Print what goes into the mod's config.json.
 
     A key is shown only if it stands in relay.toml.
@@ -94,7 +94,7 @@ async def show_config(relay: "RelayApi", slug: Slug) -> Told:
         f"The relay does not show the mod key of {slug}: put in the one you have, or make one by"
         f" `{program()} instance rotate {slug}`."
     )
-    return Told(config, config["mod_config"], note="" if config["has_key"] else note)
+    return Output(config, config["mod_config"], note="" if config["has_key"] else note)
 
 
 @at_relay(app, "set")
@@ -103,7 +103,7 @@ async def change(
     slug: Slug,
     name: Annotated[str | None, typer.Option(help="3 to 50 characters, for Takaro.")] = None,
     registration_token_file: SecretFile = None,
-) -> Told:
+) -> Output:
     """Give a server another name, or a registration token of its own."""
     given = {
         "name": name,
@@ -114,7 +114,7 @@ async def change(
         raise ConfigError("nothing is to be changed: give --name, --registration-token-file or both")
     changed = await relay.call("PATCH", relay.path(slug), body=changes)
     what = " and ".join(field.replace("_", " ") for field in changes)
-    return Told(changed, f"{slug} has a new {what}: running services use it within two seconds.")
+    return Output(changed, f"{slug} has a new {what}: running services use it within two seconds.")
 
 
 @at_relay(app, "rotate")
@@ -131,7 +131,7 @@ async def rotate(
             "--force", help="Also while the key before the last one is still valid: that one ends now."
         ),
     ] = False,
-) -> Told:
+) -> Output:
     """Give a server a new mod key.
 
     The previous one stays valid for a day. Refused while an earlier rotation runs.
@@ -139,21 +139,21 @@ async def rotate(
     asked = {"overlap_s": overlap_h * 3600, "force": force}
     rotated = await relay.post(relay.path(slug, "/rotate"), asked)
     until = f"stays valid for {overlap_h:g} h" if overlap_h else "is not valid any more"
-    return Told(rotated, f"{slug} has a new mod key. The previous one {until}.", *_key(rotated))
+    return Output(rotated, f"{slug} has a new mod key. The previous one {until}.", *_key(rotated))
 
 
 @at_relay(app, "disable")
-async def disable(relay: "RelayApi", slug: Slug) -> Told:
+async def disable(relay: "RelayApi", slug: Slug) -> Output:
     """Stop serving a server; its events are kept."""
     disabled = await relay.post(relay.path(slug, "/disable"))
     words = f"{slug} is disabled: its keys open nothing, its link is closed, its events are kept."
-    return Told(disabled, words)
+    return Output(disabled, words)
 
 
 @at_relay(app, "enable")
-async def enable(relay: "RelayApi", slug: Slug) -> Told:
+async def enable(relay: "RelayApi", slug: Slug) -> Output:
     """Serve it again."""
-    return Told(await relay.post(relay.path(slug, "/enable")), f"{slug} is served again.")
+    return Output(await relay.post(relay.path(slug, "/enable")), f"{slug} is served again.")
 
 
 @at_relay(app, "remove")
@@ -162,7 +162,7 @@ async def remove(
     slug: Slug,
     purge: Annotated[bool, typer.Option("--purge", help="Delete its data now; asks first.")] = False,
     yes: Yes = False,
-) -> Told | int:
+) -> Output | int:
     """Remove a server; its data is deleted a day later."""
     if purge and not is_meant(f"Delete all that is kept of {slug}, for good?", yes=yes):
         return 1
@@ -171,7 +171,7 @@ async def remove(
         "within a minute" if purge else "in 24 hours; adding it again with the same identity token keeps it"
     )
     removed = {"slug": slug, "purged": purge}
-    return Told(removed, f"{slug} is removed. Its data is deleted {kept}.")
+    return Output(removed, f"{slug} is removed. Its data is deleted {kept}.")
 
 
 def _secret(file: str | None, option: str) -> str | None:

@@ -1,10 +1,10 @@
-"""Commands that look at a relay, at work or not."""
+"""Commands that show a running relay, or find out why it does not run."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.at_relay import Told, at_relay
+from services.cli.at_relay import Output, at_relay
 from services.cli.commands import dead_letters
 from services.cli.options import (
     DATA,
@@ -56,7 +56,7 @@ async def status(
     slug: MaybeSlug = None,
     once: Annotated[bool, typer.Option("--once", help="Print it once, on a terminal too.")] = False,
     as_json: AsJson = False,
-) -> Told | int:
+) -> Output | int:
     """Show all servers live, or one in detail.
 
     The detail says what is wrong and how to fix it.
@@ -67,7 +67,7 @@ async def status(
 
 
 @at_relay(app, rich_help_panel=PANEL, epilog=examples("dayz-relay fleet", "dayz-relay fleet --json"))
-async def fleet(relay: "RelayApi") -> Told:
+async def fleet(relay: "RelayApi") -> Output:
     """Show all servers in numbers, and the relay itself."""
     from services.cli import status
 
@@ -147,7 +147,7 @@ async def tail(
 @at_relay(
     app, rich_help_panel=PANEL, epilog=examples("dayz-relay players", "dayz-relay players chernarus --json")
 )
-async def players(relay: "RelayApi", slug: MaybeSlug = None) -> Told:
+async def players(relay: "RelayApi", slug: MaybeSlug = None) -> Output:
     """Show who is online, as far as the relay knows."""
     from services.cli.tables import Part, Rows, label
 
@@ -163,7 +163,7 @@ async def players(relay: "RelayApi", slug: MaybeSlug = None) -> Told:
         if known["age_s"] is not None:
             said = f"{len(known['players'])} online, as of {span(known['age_s'])} ago"
         parts.append(label(f"{slug}: {said}", "dim"))
-    return Told(found, *(parts or ["No server is served."]))
+    return Output(found, *(parts or ["No server is served."]))
 
 
 def _player(slug: str, player: dict[str, Any]) -> tuple[str, ...]:
@@ -186,7 +186,7 @@ async def say(
     relay: "RelayApi",
     slug: Slug,
     text: Annotated[list[str], argument("TEXT", "The message.")],
-) -> Told:
+) -> Output:
     """Send a message to everybody on a server, and wait until it is shown.
 
     It then appears in `tail` and on the status page.
@@ -196,8 +196,8 @@ async def say(
     with waiting_for(slug):
         ended = await relay.post(relay.path(slug, "/messages"), {"text": " ".join(text)})
     if ended["state"] == "answered":
-        return Told(ended, f"said on {slug}, after {ended['took_ms'] / 1000:.1f} s")
-    return Told(ended, trouble=await _why(relay, slug, ended), code=1)
+        return Output(ended, f"said on {slug}, after {ended['took_ms'] / 1000:.1f} s")
+    return Output(ended, trouble=await _why(relay, slug, ended), code=1)
 
 
 async def _why(relay: "RelayApi", slug: str, ended: dict[str, Any]) -> str:

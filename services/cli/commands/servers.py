@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from services.cli.at_relay import Told, at_relay
+from services.cli.at_relay import Output, at_relay
 from services.cli.commands import contexts, instances
 from services.cli.options import RELAY_TOML, CommandGroup, Config, argument, examples
 from services.cli.terminal import date
@@ -58,30 +58,30 @@ async def add_token(
     relay: "RelayApi",
     name: TokenName,
     role: Annotated[Literal["full", "read"], typer.Option(help="What it may do; read: only look.")] = "full",
-) -> Told:
+) -> Output:
     """Make a token. It is shown only this once, alone on standard output."""
     made = await relay.post("/tokens", {"name": name, "role": role})
     note = f"{name} works at once; `Authorization: Bearer <this>` sends it."
-    return Told(made, made["token"], note=note)
+    return Output(made, made["token"], note=note)
 
 
 @at_relay(token_app, "list")
-async def list_tokens(relay: "RelayApi") -> Told:
+async def list_tokens(relay: "RelayApi") -> Output:
     """Show the tokens that were made, without their secrets."""
     from services.cli.tables import Rows
 
     tokens = (await relay.get("/tokens"))["tokens"]
     if not tokens:
-        return Told(tokens, "There is none but the admin_token of [modapi].")
+        return Output(tokens, "There is none but the admin_token of [modapi].")
     rows = [(one["name"], one["role"], date(one["created"])) for one in tokens]
-    return Told(tokens, Rows(("NAME", "ROLE", "CREATED"), rows))
+    return Output(tokens, Rows(("NAME", "ROLE", "CREATED"), rows))
 
 
 @at_relay(token_app, "remove")
-async def remove_token(relay: "RelayApi", name: TokenName) -> Told:
+async def remove_token(relay: "RelayApi", name: TokenName) -> Output:
     """Delete a token. It works for two seconds more at the most."""
     await relay.call("DELETE", f"/tokens/{quote(name, safe='')}")
-    return Told({"name": name}, f"{name} is removed.")
+    return Output({"name": name}, f"{name} is removed.")
 
 
 app.add_typer(instances.app, name="instance", rich_help_panel=PANEL)

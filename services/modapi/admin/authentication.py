@@ -1,7 +1,7 @@
-"""The door of the admin API: tokens, and bodies of a bearable size. Everything else stays outside.
+"""Checks the token, the type and the size of each call of the admin API.
 
-It is in front of FastAPI, which reads a body before it asks who sends it. `StillThere` is in front of the
-whole admin port: it refuses requests whose senders have gone.
+This comes before FastAPI, which would read a body before it checks the sender. `StillThere` guards the whole
+admin port: it refuses requests whose senders have gone.
 """
 
 from collections.abc import Callable

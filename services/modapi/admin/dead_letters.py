@@ -51,14 +51,14 @@ class DeadLetterList(BaseModel):
 
 
 class RetriedDeadLetter(BaseModel):
-    """What came of the second try of a dead letter."""
+    """The outcome of the second try of a dead letter."""
 
     outcome: RetryOutcome
     text: str = Field(description="the same in words", examples=[RETRY_WORDS[RetryOutcome.TAKEN]])
 
 
 class RetriedDeadLetters(BaseModel):
-    """What came of the second try of all dead letters: a number for each outcome."""
+    """The second try of all dead letters: the number of each outcome."""
 
     counts: dict[RetryOutcome, int]
 

@@ -34,7 +34,7 @@ SHOWN_BYTES = 256 * 1024
 
 TURN = 50
 TURN_S = 0.01
-"""Of waiting events so many are shown to readers at once; then it is the readers' turn."""
+"""Maximum number of waiting events that are added at once, and the pause in which readers take them."""
 
 logger = logging.getLogger(__name__)
 

@@ -88,7 +88,7 @@ def choose(rows: Sequence[ServerRow], view: View) -> ShownPage:
 
 
 def title(rows: Sequence[ServerRow]) -> str:
-    """Shows, among the tabs of a browser, how many servers are down."""
+    """Page title: the number of servers that are down."""
     down = sum(row.state is State.DOWN for row in rows)
     return f"({down}) Servers" if down else "Servers"
 

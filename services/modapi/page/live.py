@@ -38,7 +38,7 @@ DAY_BARS_FRESH_S = 60.0
 CHARTS_EVERY = 15
 DEAD_LETTERS_EVERY = 2
 PLAYERS_EVERY = 3
-"""Charts, dead letters and players are read with each such number of looks."""
+"""Charts, dead letters and players are read at every 15th, 2nd and 3rd turn of a stream."""
 
 _ALIVE = b"event: alive\ndata:\n\n"
 _AWAY = b"event: away\ndata:\n\n"

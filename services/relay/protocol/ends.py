@@ -48,7 +48,7 @@ STATE_WORDS: dict[str, str] = {
 
 
 class RetryOutcome(StrEnum):
-    """What came of the second try of a dead letter."""
+    """The outcome of the second try of a dead letter."""
 
     TAKEN = "taken"  # it is no dead letter any more
     DEAD_AGAIN = "dead_again"  # it became a new dead letter

@@ -19,7 +19,7 @@ MOST_LINES_OF_KIND = 30
 """Maximum number of lines of one kind that are logged a minute, whatever their topics are."""
 
 MOST_TOPICS = 4_000
-TEXT_CHARS = 300  # lines of which so many first characters are the same count as equal
+TEXT_CHARS = 300  # lines count as equal if this much of their beginnings is the same
 
 T = TypeVar("T")
 

@@ -37,10 +37,10 @@ class _OneFamily(NamedTuple):
 class ServiceMetrics(MetricTable):
     """What every process counts, beside the metrics of its service."""
 
-    build = gauge("dayz_relay_build_info", "1: what runs.", service=(), version=(), python=())
+    build = gauge("dayz_relay_build_info", "1: the running version.", service=(), version=(), python=())
     loop_lag = histogram(
         "dayz_relay_loop_lag_seconds",
-        "How late a timer of the service was that fires once a second.",
+        "Delay of a timer that fires once a second: how long the event loop was held up.",
         LAGS_S,
     )
     reload_failed = gauge(
@@ -55,7 +55,7 @@ class ServiceMetrics(MetricTable):
     )
     store_info = gauge(
         "dayz_relay_store_info",
-        "1: what the store is, and how many replicas a batch waits for.",
+        "1, with the kind and settings of the store as labels, and how many replicas a batch waits for.",
         **dict.fromkeys(STORE_LABELS, ()),
     )
     store_ready = gauge(
@@ -84,12 +84,12 @@ class ServiceMetrics(MetricTable):
     store_replicas_wanted = gauge("dayz_relay_store_replicas_wanted", "Replicas that a batch waits for.")
     refused = counter(
         "dayz_relay_refused_total",
-        "What was beyond a limit, by its name: that of its setting under [limits], if it has one.",
+        "Requests, events and data refused, cut or dropped at a limit, by its setting under [limits].",
         limit=LIMIT_LABELS,
     )
     caught = counter(
         "dayz_relay_faults_total",
-        "Exceptions that no code has foreseen, by what was worked on. The work around it goes on.",
+        "Unexpected exceptions, by the work that raised them. Other work goes on.",
         kind=FaultKind,
     )
 

@@ -1,5 +1,5 @@
-"""Decides when a new socket takes the place of the one in use: after so many requests or hours, or if Takaro
-may ask another one."""
+"""Decides when a new socket replaces the one in use: after a number of requests or hours, or if Takaro may
+ask another one."""
 
 import random
 import time

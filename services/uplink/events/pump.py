@@ -131,8 +131,8 @@ class EventPump:
             plan = self._plan(now_s)
             if plan.read or now_s >= self._lease.trusted_until_s:
                 # While Redis is away the lease is not lost, and the socket stays open. Until then nothing is
-                # read: a primary that was cut off has events that nobody has accepted. With those the ones
-                # would count as read that another primary has accepted meanwhile.
+                # read: a primary that was cut off may hold events that nobody has accepted. After them,
+                # events that another primary has accepted meanwhile would count as read already.
                 await self._until_trusted()
                 if plan.read:
                     self._gap_queue.unseen += await consumer.read()

@@ -75,36 +75,34 @@ class ClaimStep(Enum):
     LOST = auto()  # another uplink owns the instance
 
 
-_S, _F, _D = ClaimState, LookResult, ClaimStep
-
 MOVES: dict[ClaimState, dict[LookResult, tuple[ClaimState, ClaimStep]]] = {
-    _S.WATCHING: {
-        _F.OTHERS: (_S.WATCHING, _D.NOTHING),
-        _F.MOVABLE: (_S.STANDING_BY, _D.STAND_BY),
-        _F.ASKED: (_S.OWNER, _D.BEGIN),
-        _F.UNASKED: (_S.OWNER, _D.BEGIN_ANEW),
+    ClaimState.WATCHING: {
+        LookResult.OTHERS: (ClaimState.WATCHING, ClaimStep.NOTHING),
+        LookResult.MOVABLE: (ClaimState.STANDING_BY, ClaimStep.STAND_BY),
+        LookResult.ASKED: (ClaimState.OWNER, ClaimStep.BEGIN),
+        LookResult.UNASKED: (ClaimState.OWNER, ClaimStep.BEGIN_ANEW),
     },
-    _S.STANDING_BY: {
-        _F.OTHERS: (_S.STANDING_BY, _D.NOTHING),
-        _F.ASKED: (_S.OWNER, _D.BEGIN),
-        _F.UNASKED: (_S.OWNER, _D.BEGIN_ANEW),
+    ClaimState.STANDING_BY: {
+        LookResult.OTHERS: (ClaimState.STANDING_BY, ClaimStep.NOTHING),
+        LookResult.ASKED: (ClaimState.OWNER, ClaimStep.BEGIN),
+        LookResult.UNASKED: (ClaimState.OWNER, ClaimStep.BEGIN_ANEW),
     },
-    _S.OWNER: {
-        _F.OTHERS: (_S.WATCHING, _D.LOST),
-        _F.ASKED: (_S.OWNER, _D.NOTHING),
-        _F.UNASKED: (_S.OWNER, _D.NOTHING),
-        _F.UNASKED_FOR_LONG: (_S.OWNER, _D.LOOK_AFTER_SOCKET),
-        _F.READY: (_S.HANDING_OVER, _D.HAND_OVER),
+    ClaimState.OWNER: {
+        LookResult.OTHERS: (ClaimState.WATCHING, ClaimStep.LOST),
+        LookResult.ASKED: (ClaimState.OWNER, ClaimStep.NOTHING),
+        LookResult.UNASKED: (ClaimState.OWNER, ClaimStep.NOTHING),
+        LookResult.UNASKED_FOR_LONG: (ClaimState.OWNER, ClaimStep.LOOK_AFTER_SOCKET),
+        LookResult.READY: (ClaimState.HANDING_OVER, ClaimStep.HAND_OVER),
     },
-    _S.HANDING_OVER: {
-        _F.OTHERS: (_S.WATCHING, _D.LOST),
-        _F.ASKED: (_S.HANDING_OVER, _D.NOTHING),
-        _F.UNASKED: (_S.HANDING_OVER, _D.NOTHING),
+    ClaimState.HANDING_OVER: {
+        LookResult.OTHERS: (ClaimState.WATCHING, ClaimStep.LOST),
+        LookResult.ASKED: (ClaimState.HANDING_OVER, ClaimStep.NOTHING),
+        LookResult.UNASKED: (ClaimState.HANDING_OVER, ClaimStep.NOTHING),
     },
-    _S.STOPPED: {  # of a look that had begun before
-        _F.OTHERS: (_S.STOPPED, _D.NOTHING),
-        _F.ASKED: (_S.STOPPED, _D.NOTHING),
-        _F.UNASKED: (_S.STOPPED, _D.NOTHING),
+    ClaimState.STOPPED: {  # of a look that had begun before
+        LookResult.OTHERS: (ClaimState.STOPPED, ClaimStep.NOTHING),
+        LookResult.ASKED: (ClaimState.STOPPED, ClaimStep.NOTHING),
+        LookResult.UNASKED: (ClaimState.STOPPED, ClaimStep.NOTHING),
     },
 }
 

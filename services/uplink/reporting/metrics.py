@@ -168,7 +168,7 @@ class UplinkMetrics(MetricTable):
     leases_wanted = gauge("dayz_relay_leases_wanted", "Instances that some uplink has to own.")
     lease_changes = counter(
         "dayz_relay_lease_changes_total",
-        "Instances that came to this uplink or left it, by how.",
+        "Instances that this uplink took, handed over, released or lost.",
         cause=("taken", "handed_over", "released", "lost"),
     )
     fenced = counter(

@@ -295,9 +295,9 @@ async def test_a_reader_that_does_not_read_is_cut_off(store: Store, of_page: boo
         request.state.token = TOKEN
         return StreamResponse(streams, request, endless())
 
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        listening = asyncio.create_task(Listener(Starlette(routes=[Route("/", call)])).listen(door))
-        reader, writer = await asyncio.open_connection(*door.getsockname(), limit=1_000)
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        listening = asyncio.create_task(Listener(Starlette(routes=[Route("/", call)])).listen(sock))
+        reader, writer = await asyncio.open_connection(*sock.getsockname(), limit=1_000)
         writer.write(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
         await until(lambda: registry.get_sample_value("dayz_relay_api_streams_cut_off_total"))
         await until(lambda: registry.get_sample_value("dayz_relay_api_streams"), met=not_)

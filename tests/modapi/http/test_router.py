@@ -42,7 +42,7 @@ EVENTS = "/gameserver/local/events"
 LOG = b'{"events":[{"type":"log","msg":"a line"}]}'
 
 
-class Door:
+class Modapi:
     """modapi for two instances, on a port of its own."""
 
     def __init__(self, store: Store, slug: str) -> None:
@@ -81,10 +81,10 @@ def _instance(slug: str, key: str, token: str = "") -> Instance:
 
 
 @pytest.fixture
-async def door(store: Store, slug: str) -> AsyncIterator[Door]:
-    door = Door(store, slug)
-    yield door
-    await cancelled(door.serving)
+async def modapi(store: Store, slug: str) -> AsyncIterator[Modapi]:
+    modapi = Modapi(store, slug)
+    yield modapi
+    await cancelled(modapi.serving)
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ async def door(store: Store, slug: str) -> AsyncIterator[Door]:
     ],
 )
 async def test_every_call_gets_200_a_body_and_its_length(
-    door: Door, method: str, path: str, body: bytes | None
+    modapi: Modapi, method: str, path: str, body: bytes | None
 ) -> None:
-    answer = await door.call(method, f"/k/{KEY}{path}", content=body)
+    answer = await modapi.call(method, f"/k/{KEY}{path}", content=body)
     assert answer.status_code == 200
     assert orjson.loads(answer.content) and answer.headers["content-length"] == str(len(answer.content))
 
@@ -110,242 +110,244 @@ async def test_every_call_gets_200_a_body_and_its_length(
 @pytest.mark.parametrize(
     "content_type", ["", "application/octet-stream", "Bearer of-something-else", "text/plain"]
 )
-async def test_the_content_type_does_not_matter(door: Door, content_type: str) -> None:
-    answer = await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG, headers={"content-type": content_type})
+async def test_the_content_type_does_not_matter(modapi: Modapi, content_type: str) -> None:
+    answer = await modapi.call(
+        "POST", f"/k/{KEY}{EVENTS}", content=LOG, headers={"content-type": content_type}
+    )
     assert answer.status_code == 200
-    assert [event["data"]["msg"] for event in await door.stored(door.slug)] == ["a line"]
+    assert [event["data"]["msg"] for event in await modapi.stored(modapi.slug)] == ["a line"]
 
 
-async def test_the_path_id_is_no_identity(door: Door) -> None:
+async def test_the_path_id_is_no_identity(modapi: Modapi) -> None:
     """A mod reaches its own instance, whatever id it saved, be it the other's."""
-    await door.call("POST", f"/k/{KEY}/gameserver/{door.other}/events", content=LOG)
-    assert len(await door.stored(door.slug)) == 1
-    assert await door.stored(door.other) == []
+    await modapi.call("POST", f"/k/{KEY}/gameserver/{modapi.other}/events", content=LOG)
+    assert len(await modapi.stored(modapi.slug)) == 1
+    assert await modapi.stored(modapi.other) == []
 
 
 @pytest.mark.parametrize("prefix", ["", "/k/wrong-key", "/k/identity-0"])
 @pytest.mark.parametrize(("method", "path"), [("POST", EVENTS), ("GET", "/gameserver/local/poll")])
 async def test_without_the_right_key_nothing_is_stored_or_shown(
-    door: Door, prefix: str, method: str, path: str
+    modapi: Modapi, prefix: str, method: str, path: str
 ) -> None:
-    answer = await door.call(method, prefix + path, content=LOG)
+    answer = await modapi.call(method, prefix + path, content=LOG)
     assert answer.status_code == 401
     assert KEY not in answer.text and "identity" not in answer.text
-    assert await door.stored(door.slug) == await door.stored(door.other) == []
+    assert await modapi.stored(modapi.slug) == await modapi.stored(modapi.other) == []
 
 
 @pytest.mark.parametrize("how", ["path", "query", "bearer", "body"])
-async def test_register_answers_with_the_credential_and_an_id_that_stays(door: Door, how: str) -> None:
+async def test_register_answers_with_the_credential_and_an_id_that_stays(modapi: Modapi, how: str) -> None:
     path = f"/k/{KEY}/gameserver/register" if how == "path" else "/gameserver/register"
     query = {"key": KEY} if how == "query" else {}
     headers = {"authorization": f"Bearer {KEY}"} if how == "bearer" else {}
     body = {"registrationToken": KEY if how == "body" else "", "serverName": "DayZ Server"}
     answers = [
-        (await door.call("POST", path, params=query, headers=headers, json=body)).json() for _ in range(2)
+        (await modapi.call("POST", path, params=query, headers=headers, json=body)).json() for _ in range(2)
     ]
     assert answers[0] == answers[1]
     assert answers[0]["identityToken"] == KEY and answers[0]["gameServerId"]
 
 
-async def test_calls_with_a_wrong_key_are_remembered(door: Door) -> None:
-    await door.store.send("DEL", "relay:unknown-keys")
-    await door.call("GET", "/k/a-key-with-a-typo-0123/gameserver/local/poll")
-    found, *_ = await WrongKeyCalls(door.store).all()
+async def test_calls_with_a_wrong_key_are_remembered(modapi: Modapi) -> None:
+    await modapi.store.send("DEL", "relay:unknown-keys")
+    await modapi.call("GET", "/k/a-key-with-a-typo-0123/gameserver/local/poll")
+    found, *_ = await WrongKeyCalls(modapi.store).all()
     assert found.address == "127.0.0.1" and 0 <= time.time() * 1000 - found.at_ms < 60_000
     assert found.slug == ""
 
 
 async def test_a_call_to_register_is_known_by_the_registration_token_that_only_one_server_has(
-    door: Door,
+    modapi: Modapi,
 ) -> None:
-    await door.store.send("DEL", "relay:unknown-keys")
+    await modapi.store.send("DEL", "relay:unknown-keys")
     for token in ("of-nobody", "of-the-other-alone"):
         body = orjson.dumps({"registrationToken": token})
         await asyncio.sleep(NOTED_APART_S)
-        answer = await door.call("POST", "/k/a-key-with-a-typo-0123/gameserver/register", content=body)
+        answer = await modapi.call("POST", "/k/a-key-with-a-typo-0123/gameserver/register", content=body)
         assert answer.status_code == 401
-    assert {one.slug for one in await WrongKeyCalls(door.store).all()} == {"", door.other}
+    assert {one.slug for one in await WrongKeyCalls(modapi.store).all()} == {"", modapi.other}
 
 
 async def test_a_wrong_key_in_the_url_is_logged_when_the_token_in_the_body_is_right(
-    door: Door, caplog: pytest.LogCaptureFixture
+    modapi: Modapi, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = orjson.dumps({"registrationToken": KEY})
-    answer = await door.call("POST", "/k/a-key-with-a-typo-0123/gameserver/register", content=body)
+    answer = await modapi.call("POST", "/k/a-key-with-a-typo-0123/gameserver/register", content=body)
     assert answer.status_code == 200
-    assert f"the mod of {door.slug} has the right RegistrationToken and a wrong key in" in caplog.text
+    assert f"the mod of {modapi.slug} has the right RegistrationToken and a wrong key in" in caplog.text
 
 
-async def test_register_hands_out_takaros_id_once_it_is_known(door: Door) -> None:
-    await InstanceState(door.store, door.slug).write_link(LinkInfo("ready", "the-id-of-takaro"))
-    answer = await door.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
+async def test_register_hands_out_takaros_id_once_it_is_known(modapi: Modapi) -> None:
+    await InstanceState(modapi.store, modapi.slug).write_link(LinkInfo("ready", "the-id-of-takaro"))
+    answer = await modapi.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
     assert answer.json()["gameServerId"] == "the-id-of-takaro"
 
 
 async def test_register_is_answered_even_without_a_store(slug: str) -> None:
     store = Store("unix:///nowhere/at/all")
-    door = Door(store, slug)
-    answer = await door.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
+    modapi = Modapi(store, slug)
+    answer = await modapi.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
     assert answer.status_code == 200 and answer.json()["gameServerId"]
-    refused = await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)
+    refused = await modapi.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)
     assert refused.status_code == 503 and refused.content
-    await cancelled(door.serving)
+    await cancelled(modapi.serving)
     await store.close()
 
 
-async def test_a_command_goes_out_flat_and_its_result_comes_back(door: Door) -> None:
-    commands = CommandStream(door.store, door.slug)
+async def test_a_command_goes_out_flat_and_its_result_comes_back(modapi: Modapi) -> None:
+    commands = CommandStream(modapi.store, modapi.slug)
     name = new_operation_id(Action.GIVE_ITEM)
     args = {"gameId": "7656", "item": "Apple", "amount": 2, "quality": ""}
     await commands.enqueue(Command(name, Action.GIVE_ITEM, args), time.monotonic() + HAND_OUT_WITHIN_S)
-    [operation] = (await door.call("GET", f"/k/{KEY}/gameserver/x/poll")).json()["operations"]
+    [operation] = (await modapi.call("GET", f"/k/{KEY}/gameserver/x/poll")).json()["operations"]
     assert operation == {
         "operationId": name,
         "action": "giveItem",
         "argsJson": '{"gameId":"7656","item":"Apple","amount":2,"quality":""}',
     }
     result = f"/k/{KEY}/gameserver/x/operation/{name}/result"
-    await door.call("POST", result, content=b'{"ok":0,"result":{},"error":"no room\n for it"}')
+    await modapi.call("POST", result, content=b'{"ok":0,"result":{},"error":"no room\n for it"}')
     [(_, answered, outcome)] = await commands.results("", 10)
     assert (answered, outcome.error) == (name, "no room for it")
 
 
-async def test_the_other_server_can_not_answer_for_this_one(door: Door) -> None:
-    commands = CommandStream(door.store, door.slug)
+async def test_the_other_server_can_not_answer_for_this_one(modapi: Modapi) -> None:
+    commands = CommandStream(modapi.store, modapi.slug)
     name = new_operation_id(Action.SHUTDOWN)
     await commands.enqueue(Command(name, Action.SHUTDOWN, {}), time.monotonic() + HAND_OUT_WITHIN_S)
     await commands.take()
-    answer = await door.call(
+    answer = await modapi.call(
         "POST", f"/k/key-of-the-other-server/gameserver/x/operation/{name}/result", content=b'{"ok":true}'
     )
     assert answer.status_code == 200
     assert await commands.results("", 10) == []
 
 
-async def test_a_body_beyond_its_limit_is_refused_by_its_length_alone(door: Door) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+async def test_a_body_beyond_its_limit_is_refused_by_its_length_alone(modapi: Modapi) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", modapi.port)
     length = DEFAULT_LIMITS.result_bytes + 1
     writer.write(f"POST /k/{KEY}{EVENTS} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
     assert b" 413 " in await asyncio.wait_for(reader.readline(), 30)
     writer.close()
 
 
-async def test_a_catalogue_of_several_megabytes_fits_into_a_result(door: Door) -> None:
+async def test_a_catalogue_of_several_megabytes_fits_into_a_result(modapi: Modapi) -> None:
     rows = [
         {"code": f"Item_{n}", "name": f"Item number {n}", "description": "x" * 100} for n in range(30_000)
     ]
     body = orjson.dumps({"ok": True, "result": {"items": rows}})
     assert 4_000_000 < len(body) < DEFAULT_LIMITS.result_bytes
-    commands = CommandStream(door.store, door.slug)
+    commands = CommandStream(modapi.store, modapi.slug)
     name = new_operation_id(Action.LIST_ITEMS)
     await commands.enqueue(Command(name, Action.LIST_ITEMS, {}), time.monotonic() + HAND_OUT_WITHIN_S)
     await commands.take()
-    answer = await door.call("POST", f"/k/{KEY}/gameserver/x/operation/{name}/result", content=body)
+    answer = await modapi.call("POST", f"/k/{KEY}/gameserver/x/operation/{name}/result", content=body)
     assert answer.status_code == 200
     [(_, _, outcome)] = await commands.results("", 10)
     assert len(outcome.value) == 30_000
 
 
-async def test_the_engines_client_never_has_to_wait_for_100_continue(door: Door) -> None:
-    client = HttpClient(door.url, 10.0)
+async def test_the_engines_client_never_has_to_wait_for_100_continue(modapi: Modapi) -> None:
+    client = HttpClient(modapi.url, 10.0)
     lines = b",".join(b'{"type":"log","msg":"' + b"x" * 1000 + b'"}' for _ in range(20))
     await client.post(f"/k/{KEY}{EVENTS}", b'{"events":[' + lines + b"]}", "application/json")
     assert client.stalls == 0
 
 
-async def test_a_mod_that_hung_up_before_its_answer_repeats_without_doubling(door: Door) -> None:
+async def test_a_mod_that_hung_up_before_its_answer_repeats_without_doubling(modapi: Modapi) -> None:
     """It is not stored for a mod that is gone already; if it is, it is known to be unanswered."""
     body = b'{"events":[{"type":"log","msg":"once"}]}'
     head = f"POST /k/{KEY}{EVENTS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", door.port)) as mod:
+    with socket.create_connection(("127.0.0.1", modapi.port)) as mod:
         mod.sendall(head + body)  # and gone
-    assert (await door.call("POST", f"/k/{KEY}{EVENTS}", content=body)).status_code == 200
-    assert len(await door.stored(door.slug)) == 1
+    assert (await modapi.call("POST", f"/k/{KEY}{EVENTS}", content=body)).status_code == 200
+    assert len(await modapi.stored(modapi.slug)) == 1
 
 
-async def test_two_equal_lines_that_were_both_answered_are_two_lines(door: Door) -> None:
+async def test_two_equal_lines_that_were_both_answered_are_two_lines(modapi: Modapi) -> None:
     for _ in range(2):
-        await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)
-    assert len(await door.stored(door.slug)) == 2
+        await modapi.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)
+    assert len(await modapi.stored(modapi.slug)) == 2
 
 
-async def test_the_url_of_a_mod_in_a_browser_says_that_the_relay_is_there(door: Door) -> None:
+async def test_the_url_of_a_mod_in_a_browser_says_that_the_relay_is_there(modapi: Modapi) -> None:
     for path in (f"/k/{KEY}", "/"):
-        answer = await door.call("GET", path)
+        answer = await modapi.call("GET", path)
         assert answer.status_code == 404 and "/health" in answer.json()["error"]
 
 
-async def test_health_has_the_shape_of_the_old_bridge(door: Door) -> None:
-    await InstanceState(door.store, door.slug).write_link(LinkInfo("ready", "the-id"))
-    await door.call("GET", f"/k/{KEY}/gameserver/x/poll")
-    health = (await door.call("GET", f"/k/{KEY}/health")).json()
+async def test_health_has_the_shape_of_the_old_bridge(modapi: Modapi) -> None:
+    await InstanceState(modapi.store, modapi.slug).write_link(LinkInfo("ready", "the-id"))
+    await modapi.call("GET", f"/k/{KEY}/gameserver/x/poll")
+    health = (await modapi.call("GET", f"/k/{KEY}/health")).json()
     assert (health["ok"], health["identified"], health["gameServerId"]) == (True, True, "the-id")
     assert (health["pendingOperations"], health["pendingEvents"]) == (0, 0)
     assert health["lastPollAt"] and health["lastModContactAt"]
-    assert (await door.call("GET", "/health")).status_code == 401  # two servers: whose health?
+    assert (await modapi.call("GET", "/health")).status_code == 401  # two servers: whose health?
 
 
-async def test_a_repeat_is_recognised_although_some_of_it_could_not_be_read(door: Door) -> None:
+async def test_a_repeat_is_recognised_although_some_of_it_could_not_be_read(modapi: Modapi) -> None:
     first, more = b'{"type":"log","msg":"a"},5,{"type":"log","msg":"b"}', b',6,{"type":"log","msg":"c"}'
-    stream = EventStream(door.store, door.slug)
-    await _post_unheard(door, b"[" + first + b"]")
-    await door.call("POST", f"/k/{KEY}{EVENTS}", content=b"[" + first + more + b"]")
+    stream = EventStream(modapi.store, modapi.slug)
+    await _post_unheard(modapi, b"[" + first + b"]")
+    await modapi.call("POST", f"/k/{KEY}{EVENTS}", content=b"[" + first + more + b"]")
     stored = [e["data"]["msg"] for entry in await stream.read("", 100) for e in entry.events]
     assert stored == ["a", "b", "c"]
 
 
-async def _post_unheard(door: Door, body: bytes) -> None:
+async def _post_unheard(modapi: Modapi, body: bytes) -> None:
     """A POST that is stored by a modapi that is killed before it answers."""
-    state = InstanceState(door.store, door.slug)
+    state = InstanceState(modapi.store, modapi.slug)
     intake = EventIntake(
-        EventStream(door.store, door.slug), state, Roster(), ModapiMetrics(CollectorRegistry())
+        EventStream(modapi.store, modapi.slug), state, Roster(), ModapiMetrics(CollectorRegistry())
     )
     await intake.take(body, time.monotonic())
 
 
 async def test_a_call_that_we_fail_on_has_an_answer_and_is_logged_once(
-    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    modapi: Modapi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(*_: object, **__: object) -> None:
         raise ZeroDivisionError("nobody has foreseen this")
 
     monkeypatch.setattr(EventIntake, "take", fails)
     with without_repetitions(caplog):
-        answers = [await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG) for _ in range(3)]
+        answers = [await modapi.call("POST", f"/k/{KEY}{EVENTS}", content=LOG) for _ in range(3)]
     assert {(answer.status_code, "its log says more" in answer.text) for answer in answers} == {(500, True)}
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert getattr(record, "instance", "") == door.slug
+    assert getattr(record, "instance", "") == modapi.slug
 
 
 async def test_a_mod_can_register_though_its_id_cannot_be_found_out(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    modapi: Modapi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(state: InstanceState) -> LinkInfo:
         raise ZeroDivisionError("nobody has foreseen this")
 
     monkeypatch.setattr(InstanceState, "link", fails)
-    answer = await door.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
+    answer = await modapi.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
     assert answer.status_code == 200 and answer.json()["gameServerId"]
 
 
 async def test_a_removed_server_may_still_post_results_of_commands_that_it_fetched(
-    door: Door, store: Store
+    modapi: Modapi, store: Store
 ) -> None:
-    door.served_instances.results_taken_for_s = 4.0
-    commands = CommandStream(store, door.slug)
+    modapi.served_instances.results_taken_for_s = 4.0
+    commands = CommandStream(store, modapi.slug)
     for action in (Action.GET_PLAYERS, Action.LIST_BANS):
         asked = Command(new_operation_id(action), action, {})
         assert await commands.enqueue(asked, time.monotonic() + HAND_OUT_WITHIN_S)
     first, second = (command.operation_id for command in await commands.take())
-    door.served_instances.update(merge([_instance(door.other, "key-of-the-other-server")], {}, just_now))
+    modapi.served_instances.update(merge([_instance(modapi.other, "key-of-the-other-server")], {}, just_now))
     body = b'{"ok":true,"result":[]}'
 
     async def bring(operation_id: str) -> int:
         path = f"/k/{KEY}/gameserver/local/operation/{operation_id}/result"
-        return (await door.call("POST", path, content=body)).status_code
+        return (await modapi.call("POST", path, content=body)).status_code
 
-    assert (await door.call("GET", f"/k/{KEY}/gameserver/local/poll")).status_code == 401
-    assert (await door.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)).status_code == 401
+    assert (await modapi.call("GET", f"/k/{KEY}/gameserver/local/poll")).status_code == 401
+    assert (await modapi.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)).status_code == 401
     assert await bring(first) == 200
     assert [operation_id for _, operation_id, _ in await commands.results("", 10)] == [first]
     await until(lambda: bring(second), met=lambda status: status != 200)
