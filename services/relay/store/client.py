@@ -13,13 +13,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 from services.relay.protocol.errors import NotCarriedOut, StoreError
-from services.relay.store.calls import Script, StoreCall, ignore_error
+from services.relay.store.calls import CALL_TIMEOUT_S, PipelineTerms, Script, StoreCall, ignore_error
 from services.relay.store.clock import StoreClock
 from services.relay.store.connection import Argument, fail_late
 from services.relay.store.pipeline import RETRY_EVERY_S
 from services.relay.store.primaries import Primaries
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable, store_error
-from services.relay.store.round_trip import CALL_TIMEOUT_S, PipelineTerms
 from services.relay.store.subscription import PROBE_EVERY_S, Subscription
 from services.relay.store.url import StoreKind, parse
 
@@ -55,18 +54,15 @@ class Store(Primaries):
         if replicas is None:
             replicas = int(parsed.kind is not StoreKind.ALONE)
         self.loop = asyncio.get_running_loop()  # to ask for it at each call would cost a system call
-        super().__init__(
-            parsed, PipelineTerms(self.loop, replicas, relaxed, took, call_timeout_s), opened=opened
-        )
+        terms = PipelineTerms(self.loop, replicas, relaxed, took, call_timeout_s)
+        super().__init__(parsed, terms, opened=opened)
 
     def send(self, *command: Argument) -> asyncio.Future[Any]:
         """Sends a command with the next pipeline; the future gives its reply. The second word is a key.
 
         Raises (through the future) StoreError: then nobody knows whether the command was carried out, unless
-        it is a NotCarriedOut.
-
-        If the future is cancelled before the command is sent, it is not sent. A command that must be sent all
-        the same goes by `send_unawaited`, or by `run_until(…, though_cancelled=True)`.
+        it is a NotCarriedOut. If the future is cancelled before the command is sent, it is not sent: see
+        `send_unawaited`, and `though_cancelled` of `run_until`.
         """
         reply = self.loop.create_future()
         self.put(StoreCall(command, reply), str(command[1]) if len(command) > 1 else "")
@@ -212,8 +208,7 @@ async def until_redis_answers(call: Callable[[], Awaitable[T]]) -> T:
 async def resubscribing(
     listen: Callable[[], AsyncIterator[T]], lost: Callable[[], object] = lambda: None
 ) -> AsyncIterator[T]:
-    """Yields the messages of a subscription, and subscribes again after each outage. `lost` is called at each
-    outage."""
+    """Yields the messages of a subscription. After each outage it calls `lost` and subscribes again."""
     while True:
         try:
             async for one in listen():

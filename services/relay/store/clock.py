@@ -5,15 +5,13 @@ Replies of scripts hold the time, so it is seldom asked for by itself. Two class
 - StoreClock knows how far ahead of ours it is, for deadlines in scripts. There is one for each primary.
 - SteppedClock knows ages, across steps of Redis' clock. There is one for each lease.
 
-Pure.
-
-A wall clock can be set: then the difference of two readings is not the time that passed. So each reading is
-compared with a clock of ours that is never set. Where they disagree, Redis' clock was set, and an age across
-that step leaves the step out. An age is an interval, because not all of it can be known.
+Pure. A wall clock can be set: then the difference of two readings is not the time that passed. So each
+reading is compared with a clock of ours that is never set. Where they disagree, Redis' clock was set, and an
+age across that step leaves the step out. An age is an interval, because not all of it can be known.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import orjson
@@ -116,23 +114,6 @@ class AgeRange(NamedTuple):
 UNKNOWN = AgeRange(0.0, math.inf)
 
 
-class _Part(NamedTuple):
-    """A span of time in which the clock was not set.
-
-    Readings from `first_ms` to `last_ms` may be of it. The clock showed `read_ms` in it, and that was between
-    `least_ms` and `most_ms` ago. It ended at least `ended_ms` ago. `back_from_ms` is the highest reading
-    before any of the steps that precede it.
-    """
-
-    first_ms: float
-    last_ms: float
-    read_ms: float
-    least_ms: float
-    most_ms: float
-    ended_ms: float
-    back_from_ms: float
-
-
 def age_of(
     steps: Sequence[ClockStep], now_ms: float, at_ms: float, *, behind: bool | None = None
 ) -> AgeRange:
@@ -141,30 +122,17 @@ def age_of(
     `behind`: whether the clock had shown more than `at_ms` by then, so that `at_ms` is from after a step
     back. None: this is not known.
     """
-    parts = [
-        part
-        for part in _parts(steps, now_ms)
-        if part.first_ms - _SLACK_MS <= at_ms <= part.last_ms + _SLACK_MS
-    ]
-    if behind:
-        parts = [part for part in parts if part.back_from_ms + _SLACK_MS >= at_ms] or parts
-    elif behind is False:
-        parts = [part for part in parts if part.back_from_ms - _SLACK_MS <= at_ms] or parts
-    if not parts:
-        return UNKNOWN
-    least_ms = min(max(part.ended_ms, part.least_ms + part.read_ms - at_ms) for part in parts)
-    most_ms = max(max(part.ended_ms, part.most_ms + part.read_ms - at_ms) for part in parts)
-    return AgeRange(least_ms / 1000, most_ms / 1000)
-
-
-def _parts(steps: Sequence[ClockStep], now_ms: float) -> Iterator[_Part]:
-    """The newest one first."""
+    ages = []  # for each span between steps that may have shown it: the highest reading before, and its ages
+    # The clock showed `read_ms` in a span, between `least_ms` and `most_ms` ago. The span ended at least
+    # `ended_ms` ago.
     least_ms = most_ms = ended_ms = 0.0
     read_ms = last_ms = now_ms
-    for number in range(len(steps), -1, -1):
+    for number in range(len(steps), -1, -1):  # the newest span first
         first_ms = steps[number - 1].earliest_after_ms if number else -math.inf
-        back_from_ms = max((step.latest_before_ms for step in steps[:number]), default=-math.inf)
-        yield _Part(first_ms, last_ms, read_ms, least_ms, most_ms, ended_ms, back_from_ms)
+        if first_ms - _SLACK_MS <= at_ms <= last_ms + _SLACK_MS:
+            highest_ms = max((step.latest_before_ms for step in steps[:number]), default=-math.inf)
+            before_ms = read_ms - at_ms
+            ages.append((highest_ms, max(ended_ms, least_ms + before_ms), max(ended_ms, most_ms + before_ms)))
         if number:
             step = steps[number - 1]
             lasted_ms = read_ms - step.after_ms
@@ -172,6 +140,13 @@ def _parts(steps: Sequence[ClockStep], now_ms: float) -> Iterator[_Part]:
             least_ms += lasted_ms + (step.between_ms or 0)
             most_ms += lasted_ms + step.longest_between_ms
             read_ms, last_ms = step.before_ms, step.latest_before_ms
+    if behind:
+        ages = [age for age in ages if age[0] + _SLACK_MS >= at_ms] or ages
+    elif behind is False:
+        ages = [age for age in ages if age[0] - _SLACK_MS <= at_ms] or ages
+    if not ages:
+        return UNKNOWN
+    return AgeRange(min(least for _, least, _ in ages) / 1000, max(most for *_, most in ages) / 1000)
 
 
 class SteppedClock:

@@ -1,9 +1,8 @@
 """Where the primaries of a cluster are: which address serves which slots.
 
-`key_slot` is redis-py's. Its `NodesManager` was tried for the map of slots and is not used. It believes the
-first member that answers, and a member that was cut off still has the old map: 45 of 100 maps that were
-learned from one old and one new member were the old one. Here the newest epoch counts. While slots have no
-primary it keeps no map at all. Each `initialize()` held the event loop for 28 ms.
+`key_slot` is redis-py's. Its `NodesManager` was tried for the map of slots: it believes the first member that
+answers, and one that was cut off has the old map (45 of 100 tries). Here the newest epoch counts. While slots
+have no primary it keeps no map at all. Each `initialize()` held the event loop for 28 ms.
 """
 
 import asyncio
@@ -58,11 +57,8 @@ class Cluster:
         return await dial_primary(place, self._url.login, 0, self._url.tls)
 
     async def dial_any(self) -> Connection:
-        """A connection to any server: the bus of a cluster carries each PUBLISH to all of them.
-
-        So hints are classic. Sharded ones would need a subscription to every shard, and a new one whenever a
-        slot moves.
-        """
+        """A connection to any server: the bus of a cluster carries each PUBLISH to all of them. Sharded hints
+        would need a subscription to every shard, and a new one whenever a slot moves."""
         if self.places() == {NOWHERE: 0}:
             await self.learn()
         connection, _ = await self.dial(random.choice(list(self.places())))

@@ -6,9 +6,8 @@ two processes can disagree about it.
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import orjson
 
@@ -23,12 +22,9 @@ from services.relay.store.client import RETRY_EVERY_S, Script, Store
 from services.relay.store.clock import moment_ms
 from services.relay.store.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 
-KEEP_MS = 30_000
-"""Time after which commands and results are deleted. Takaro gives up after 10 s."""
+KEEP_MS = 30_000  # time after which commands and results are deleted: Takaro gives up after 10 s
 
-KEYS_EXPIRE_MS = 30 * 86_400_000
-"""Expiry of the keys of commands. It is longer than Redis' clock is likely to be set."""
-
+KEYS_EXPIRE_MS = 30 * 86_400_000  # longer than Redis' clock is likely to be set
 
 REPLY_WITHIN_S = 0.2
 """Time behind `take_within_s` in which commands still go to the mod: later, a write could come too late."""
@@ -36,22 +32,19 @@ REPLY_WITHIN_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class CommandBounds:
-    """The bounds of a command stream, which tests make smaller. `keep_ms` and `keys_expire_ms`: see above.
+    """The bounds of a command stream, which tests make smaller.
 
     A mod runs all commands of one poll within one frame of the game, so a poll gets at most `poll_commands`
-    with `poll_bytes` of arguments. `keep_newest` commands are remembered for longer than `keep_ms`: Redis'
-    clock may have been set forward. No deadline is further ahead than `longest_ms`, unless that clock was set
-    back. Redis must begin to take commands within `take_within_s`: the reply has to be back before the
-    pipeline gives the round trip up (CALL_TIMEOUT_S there).
+    with `poll_bytes` of arguments.
     """
 
     poll_commands: int = 40
     poll_bytes: int = 32 * 1024
     keep_ms: int = KEEP_MS
-    keep_newest: int = 100
+    keep_newest: int = 100  # commands that are remembered for longer: Redis' clock may have been set forward
     keys_expire_ms: int = KEYS_EXPIRE_MS
-    longest_ms: int = round(HAND_OUT_WITHIN_S * 1000) + 1_000
-    take_within_s: float = 1.8
+    longest_ms: int = round(HAND_OUT_WITHIN_S * 1000) + 1_000  # to a deadline, unless that clock was set back
+    take_within_s: float = 1.8  # the reply has to be back before the pipeline's CALL_TIMEOUT_S
 
 
 DEFAULT_BOUNDS = CommandBounds()
@@ -77,7 +70,8 @@ class CommandStream:
         self._bounds = bounds
         self._most_waiting = most_waiting
         self._slug = slug
-        self._keys = keys_of(slug)
+        keys = self._keys = keys_of(slug)
+        self._ending_keys = keys.waiting, keys.handed, keys.ended
         self._newest = 0.0, 0
         """The deadline of the newest write, on time.monotonic() and on Redis' clock in ms."""
         self._refusing: set[asyncio.Task[bool]] = set()
@@ -134,9 +128,8 @@ class CommandStream:
         """A moment of time.monotonic() on Redis' clock, in ms. Early by at most the time of the reply.
 
         Without `ask`, the last reply that showed the time is believed: a step of the clock is noticed late.
-        With `ask`, Redis is asked now, and a later deadline never comes out earlier than the one before,
-        however long the two replies took: commands are handed out in the order of their deadlines, and an
-        admin's writes must run in the order in which they came.
+        With it, a later deadline never comes out earlier than the one before, however long the two replies
+        took: an admin's writes must run in the order in which they came, and deadlines decide that.
         """
         key = self._keys.contact
         if not ask:
@@ -165,10 +158,9 @@ class CommandStream:
         `maybe_unqueued`: it may not have been queued. Then it is EXPIRED, and cannot be queued later.
         `unfetched_only`: does not end a command that a poll has fetched, and returns None.
         """
-        keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
-        how = "1" if maybe_unqueued else "0", "1" if unfetched_only else "0"
+        how = self._bounds.keys_expire_ms, "1" if maybe_unqueued else "0", "1" if unfetched_only else "0"
         reply: bytes = await self._store.run_until(
-            within_s, _GIVE_UP, keys, operation_id, self._bounds.keys_expire_ms, *how, once=True
+            within_s, _GIVE_UP, self._ending_keys, operation_id, *how, once=True
         )
         return CommandState(reply.decode()) if reply else None
 
@@ -190,9 +182,8 @@ class CommandStream:
 
     def abandon(self, operation_id: str) -> None:
         """Ends a command that no request waits for any more: it must not be handed out later."""
-        keys = (self._keys.waiting, self._keys.handed, self._keys.ended)
-        given_up = self._store.run(_GIVE_UP, keys, operation_id, self._bounds.keys_expire_ms, "1", "0")
-        given_up.add_done_callback(ignore_error)
+        how = self._bounds.keys_expire_ms, "1", "0"
+        self._store.run(_GIVE_UP, self._ending_keys, operation_id, *how).add_done_callback(ignore_error)
 
     def delete_results(self, entries: Sequence[str]) -> None:
         """Deletes results that their requests have received. If this call is lost, they expire."""
@@ -254,20 +245,23 @@ class CommandStream:
         self.hand_back(_commands(reply[2:])[0])
 
     def hand_back(self, commands: Sequence[Command]) -> None:
-        """Queues taken commands again, because the mod gave the poll up before anything was written to it.
-
-        If that is lost, Takaro is told that they may have run.
-        """
+        """Queues taken commands again, because the mod gave the poll up before anything was written to it. If
+        that is lost, Takaro is told that they may have run."""
         if not commands:
             return
         keys = self._keys
+        backs: list[str | bytes] = []
+        for command in commands:
+            # A read goes back as one that a request waits for: `take` does not tell whether one does.
+            lane = "1" if ACTION_KINDS[command.action] is ActionKind.WRITE else "2"
+            backs += (lane, command.operation_id, command.action, orjson.dumps(command.args))
         self._store.hint(WAKE_MODAPI, self._slug)
         self._store.run(
             _HAND_BACK,
             (keys.writes, keys.reads, keys.waiting, keys.handed),
             self._bounds.keep_ms,
             self._bounds.keys_expire_ms,
-            *[part for command in commands for part in _back(command)],
+            *backs,
         ).add_done_callback(ignore_error)
 
     async def is_handed(self, operation_id: str) -> bool:
@@ -277,7 +271,6 @@ class CommandStream:
     async def complete(self, operation_id: str, outcome: Outcome, players: Mapping[str, bytes]) -> bool:
         """Stores the mod's result for uplink. False: it is late, repeated or unknown. Raises StoreError."""
         keys = self._keys
-        named: Iterator[str | bytes] = chain.from_iterable(players.items())
         reply = await self._store.run_until(
             CALL_WITHIN_S,
             _COMPLETE,
@@ -290,16 +283,14 @@ class CommandStream:
             CONTACT_EVERY_MS,
             self._bounds.keep_newest,
             self._bounds.keys_expire_ms,
-            *named,
+            *[part for player in players.items() for part in player],
             though_cancelled=True,  # a mod posts a result once (protocol.md M5)
         )
         return bool(reply)
 
     def refuse(self, operation_id: str, failure: Outcome) -> None:
-        """Ends a taken command that cannot be written for the mod. Does not wait for Redis.
-
-        If that is lost, Takaro is told that it may have run.
-        """
+        """Ends a taken command that cannot be written for the mod, without waiting for Redis. If that is
+        lost, Takaro is told that it may have run."""
         task = asyncio.create_task(self.complete(operation_id, failure, {}))
         self._refusing.add(task)
         task.add_done_callback(self._refusing.discard)
@@ -316,9 +307,3 @@ def _commands(taken: Sequence[bytes]) -> tuple[list[Command], list[str]]:
         except ValueError:
             unknown.append(operation_id.decode())
     return commands, unknown
-
-
-def _back(command: Command) -> tuple[str | int | bytes, ...]:
-    """A read goes back as one that a request waits for: `take` does not tell whether one does."""
-    lane = "1" if ACTION_KINDS[command.action] is ActionKind.WRITE else "2"
-    return lane, command.operation_id, command.action, orjson.dumps(command.args)

@@ -1,15 +1,11 @@
 """One connection to a Redis: dialled, logged in, and checked that a primary is at its other end.
 
 It uses hiredis and asyncio. redis-py's `Connection` was tried in its place, without its clients and retries.
-The closed loop cost the same CPU (60 to 65 us an event in batches of 50, 790 us one by one, both trees), and
-so did 100 servers at the real pace (15.3 and 15.1 % of a core). It was not kept, because it breaks what
-pipeline.py promises:
+It costs the same CPU (60 to 65 us an event in batches of 50), and breaks what pipeline.py promises:
 - It takes refusals such as LOADING for a broken connection, and the replies behind them are lost.
 - It dials again inside `send_packed_command`, and nothing asks the new server whether it is a primary.
 - `disconnect` still sends what is buffered, after the caller was told that the call failed.
 - Its TLS context trusts the machine's authorities beside the URL's, and reads all of them at each dial.
-With it, fault F26 lost accepted events or ran writes twice in 3 of 4 runs, with this file in 0 of 4. That
-proves little: a cause that has nothing to do with connections was found later (protocol.md R2).
 """
 
 import asyncio
@@ -36,17 +32,7 @@ HAND_ON_WITHIN_S = 0.25  # time after a standstill in which a reply that came du
 
 Argument = str | bytes | int
 
-FACTS = (
-    ("PING",),  # unlike INFO it is refused while data is loaded
-    ("INFO", "server"),
-    ("INFO", "replication"),
-    ("INFO", "memory"),
-    ("INFO", "persistence"),
-    ("CONFIG", "GET", "append*"),
-    ("CONFIG", "GET", "no-appendfsync-on-rewrite"),
-    ("CONFIG", "GET", "maxmemory*"),
-)
-"""The questions to a server before it gets any call, see `server_facts_of`."""
+_SETTINGS = ("CONFIG", "GET", "append*", "no-appendfsync-on-rewrite", "maxmemory*")
 
 
 def packed(command: Sequence[Argument]) -> bytes:
@@ -205,8 +191,14 @@ async def dial_primary(
     connection = await dial(endpoint, login, db, tls)
     with _dialling(endpoint) as opened:
         opened.append(connection)
-        async with asyncio.timeout(DIAL_TIMEOUT_S):
-            facts = await ask_facts(connection)
+        async with asyncio.timeout(DIAL_TIMEOUT_S):  # unlike INFO, PING is refused while data is loaded
+            ready, info, settings = await connection.ask(("PING",), ("INFO",), _SETTINGS)
+        for reply in (ready, info):
+            if isinstance(reply, RedisRefusal):
+                raise reply
+        # A managed server refuses CONFIG.
+        texts = [] if isinstance(settings, RedisRefusal) else [part.decode() for part in settings]
+        facts = server_facts_of(info.decode(), dict(zip(texts[::2], texts[1::2], strict=True)))
         if not facts.primary:
             raise Unreachable(f"{endpoint}: it is a replica")
     return connection, facts
@@ -227,21 +219,6 @@ def _dialling(endpoint: Endpoint) -> Iterator[list[Connection]]:
             raise Unreachable(f"nobody listens on {endpoint}") from error
         why = str(error) or f"no answer within {DIAL_TIMEOUT_S:g} s"
         raise Unreachable(f"{endpoint}: {why}", error if isinstance(error, RedisRefusal) else None) from error
-
-
-async def ask_facts(connection: Connection) -> ServerFacts:
-    """What a server says of itself. Raises ConnectionLost, RedisRefusal."""
-    replies = await connection.ask(*FACTS)
-    for reply in replies[:3]:
-        if isinstance(reply, RedisRefusal):
-            raise reply
-    settings: dict[str, str] = {}
-    for reply in replies[5:]:
-        if not isinstance(reply, RedisRefusal):  # a managed server refuses CONFIG
-            texts = [part.decode() for part in reply]
-            settings.update(zip(texts[::2], texts[1::2], strict=True))
-    info = [reply.decode() for reply in replies[1:5] if not isinstance(reply, RedisRefusal)]
-    return server_facts_of("\n".join(info), settings)
 
 
 @lru_cache

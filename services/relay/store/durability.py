@@ -10,16 +10,12 @@ from typing import NamedTuple
 
 OLDEST = (7, 0)
 
-STORE_LABELS = ("version", "topology", "appendfsync", "policy", "replicas")
-"""The labels of the gauge `dayz_relay_store_info`."""
+STORE_LABELS = ("version", "topology", "appendfsync", "policy", "replicas")  # of `dayz_relay_store_info`
 
 _FIX = {
     "appendonly": ("yes", "a restart of Redis loses every event and every server that is kept in it"),
     "appendfsync": ("always", "a killed Redis loses events that the relay has already answered for"),
-    "no-appendfsync-on-rewrite": (
-        "no",
-        "events written while the file is rewritten can be lost",
-    ),
+    "no-appendfsync-on-rewrite": ("no", "events written while the file is rewritten can be lost"),
     "maxmemory-policy": ("noeviction", "when memory runs out it deletes events and commands"),
 }
 
@@ -49,7 +45,7 @@ class ServerFacts:
 
 
 def server_facts_of(info: str, settings: Mapping[str, str]) -> ServerFacts:
-    """Facts from the sections of INFO and the replies to CONFIG GET."""
+    """Facts from the replies to INFO and CONFIG GET."""
     told = dict(line.partition(":")[::2] for line in info.splitlines() if ":" in line)
     name = "Valkey" if "valkey_version" in told else "Redis"
     return ServerFacts(

@@ -20,12 +20,11 @@ TTL_MS = 5_000
 RENEW_EVERY_S = 1.0
 TRUSTED_FOR_S = 3.5
 
-CLOCK_STORED_EVERY_S = 10.0
-"""Interval at which the owner stores its last reading of Redis' clock, from which the next owner goes on."""
+CLOCK_STORED_EVERY_S = 10.0  # the owner stores its last reading of Redis' clock: the next one goes on from it
 
 ANNOUNCED_FOR_S = 1.0
-"""An identify is sent within this time from the call that announces it. It is much shorter than the time
-after which the owner assumes that an announced identify has reached Takaro."""
+"""An identify is sent within this time from the call that announces it: much sooner than the owner assumes
+that it has reached Takaro."""
 
 _RENEW = Script("renew", drains=True)
 _IDENTIFY = Script("identify", drains=True)
@@ -44,26 +43,18 @@ LEASE_TIMES = LeaseTimes()
 
 
 class LeaseLook(NamedTuple):
-    """What one look at an instance finds.
-
-    `record` names the holder and its last renewal ("": the lease is free). `wanted` is what an uplink that
-    stands by last wrote, "waiting" or "ready". `now_ms` is Redis' clock. `batches` and `results` wait for
-    uplink. `contact_ms` is when the mod last called (0: never).
-    """
+    """What one look at an instance finds."""
 
     mine: bool
-    newest: bool
-    """Our socket has identified last, by what is noted in Redis: Takaro asks that one (protocol.md T3)."""
-    open_identifies: str
-    """The tokens of other uplinks whose identify has begun and has no answer: any of them may be last."""
-    record: str
-    wanted: str
-    watched: str
-    """Changes with each new watcher of the recent activity; "": nobody watches (instances/activity.py)."""
-    now_ms: int
-    batches: int
+    newest: bool  # our socket has identified last, by what is noted in Redis: Takaro asks it (protocol.md T3)
+    open_identifies: str  # tokens of other uplinks whose identify has no answer yet: any of them may be last
+    record: str  # the holder and its last renewal; "": the lease is free
+    wanted: str  # what an uplink that stands by last wrote: "waiting" or "ready"
+    watched: str  # changes with each new watcher (instances/activity.py); "": nobody watches
+    now_ms: int  # on Redis' clock
+    batches: int  # number of batches that wait for uplink, and of results
     results: int
-    contact_ms: int
+    contact_ms: int  # when the mod last called; 0: never
     ttl_ms: int  # time until the lease ends if nobody renews it
 
 
@@ -92,9 +83,9 @@ class Lease:
         self._looked_at = keys.lease, keys.events, keys.results, keys.contact, keys.watched, keys.link
         self.token = secrets.token_hex(12)
         self.held = False
+        # Until when, on boottime_s(), the holder may write to Takaro: later, the lease could end before the
+        # bytes are sent.
         self.trusted_until_s = float("-inf")
-        """Until when, on boottime_s(), the holder may write to Takaro: later, the lease could end before the
-        bytes are sent."""
         self._renewed = asyncio.Event()
 
     async def renew(
@@ -160,14 +151,11 @@ class Lease:
 
     async def note_identified(self) -> None:
         """Writes to Redis that Takaro has accepted the announced identify. Raises StoreError."""
-        await self._write_identify("answered", only_owner=False)
+        await self._write_identify("answered")
 
-    async def _write_identify(self, what: str, *, only_owner: bool) -> bool:
-        keys = self._keys.lease, self._keys.link
-        reply = await self._store.run(
-            _IDENTIFY, keys, self.token, what, "1" if only_owner else "0", durable=True
-        )
-        return bool(reply)
+    async def _write_identify(self, what: str, *, only_owner: bool = False) -> bool:
+        keys, only = (self._keys.lease, self._keys.link), "1" if only_owner else "0"
+        return bool(await self._store.run(_IDENTIFY, keys, self.token, what, only, durable=True))
 
     async def identified_elsewhere(self) -> bool:
         """Whether another uplink has identified last, so that Takaro asks its socket. Raises StoreError."""

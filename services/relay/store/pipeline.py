@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.relay.protocol.errors import StoreError, StoreRefused
-from services.relay.store.calls import Script, StoreCall
+from services.relay.store.calls import PipelineTerms, Script, StoreCall, TooFewReplicas, exchange
 from services.relay.store.clock import StoreClock
 from services.relay.store.cluster import Cluster
 from services.relay.store.connection import Connection
@@ -33,7 +33,6 @@ from services.relay.store.refusals import (
     store_error,
     verdict_on,
 )
-from services.relay.store.round_trip import PipelineTerms, TooFewReplicas, exchange
 from services.relay.store.sentinels import SinglePrimary
 from services.relay.store.url import Endpoint
 
@@ -123,7 +122,10 @@ class Pipeline:
                     pause_s = await self._pipeline(batch, hints)
                 except Exception as error:  # a fault of ours: no caller may wait for ever
                     logger.exception("a pipeline to Redis failed")
-                    pause_s = self._fail(batch, error)
+                    for call in batch:  # nobody knows which of them were carried out
+                        call.fail(StoreError(f"the relay failed to ask Redis: {error}"))
+                    self.disconnect()
+                    pause_s = RETRY_EVERY_S
                 finally:
                     self.under_way = []
                 if pause_s:
@@ -135,13 +137,6 @@ class Pipeline:
             raise
         finally:
             self._sending = None
-
-    def _fail(self, batch: list[StoreCall], error: Exception) -> float:
-        """Nobody knows which calls were carried out. The next pipeline gets a new connection."""
-        for call in batch:
-            call.fail(StoreError(f"the relay failed to ask Redis: {error}"))
-        self.disconnect()
-        return RETRY_EVERY_S
 
     async def _pipeline(self, batch: list[StoreCall], hints: dict[str, set[str]]) -> float:
         """Sends a batch and answers its calls. Returns how long to wait before the next one."""

@@ -4,12 +4,11 @@ import asyncio
 from itertools import chain
 
 from services.relay.protocol.errors import NotCarriedOut
-from services.relay.store.calls import StoreCall
+from services.relay.store.calls import PipelineTerms, StoreCall
 from services.relay.store.cluster import Cluster, slot_of
 from services.relay.store.durability import StoreFacts
 from services.relay.store.pipeline import Pipeline, Topology
 from services.relay.store.refusals import Unreachable, store_error
-from services.relay.store.round_trip import PipelineTerms
 from services.relay.store.sentinels import Sentinels, SinglePrimary
 from services.relay.store.url import Endpoint, RedisUrl, StoreKind
 
@@ -104,11 +103,9 @@ class Primaries:
         return self._pinned.get(slot) or self._pipeline_at(self._topology.place_of(slot))
 
     def _pipeline_at(self, place: Endpoint) -> Pipeline:
-        pipeline = self._pipelines.get(place)
-        if pipeline is None:
-            pipeline = Pipeline(self._topology, place, self._terms, self._round_ended)
-            self._pipelines[place] = pipeline
-        return pipeline
+        if place not in self._pipelines:
+            self._pipelines[place] = Pipeline(self._topology, place, self._terms, self._round_ended)
+        return self._pipelines[place]
 
     def _pin_slots(self) -> None:
         """The map of slots has changed: keeps slots at the pipeline that still has calls of them."""

@@ -3,18 +3,14 @@
 Pure. Every refusal is known here by the first word of its text, as the server wrote it.
 """
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from services.relay.protocol.errors import NotCarriedOut, StoreError, StoreRefused
 
 
 class RedisRefusal(Exception):
-    """An error reply, as the server wrote it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
+    """An error reply: its only argument is the text, as the server wrote it."""
 
 
 class Unreachable(Exception):
@@ -40,8 +36,7 @@ class Retry(Enum):
     NEVER = "not at all"
 
 
-@dataclass(frozen=True, slots=True)
-class RefusalVerdict:
+class RefusalVerdict(NamedTuple):
     """`node` is "host:port" for MOVED and ASK; an empty host means the host that was asked."""
 
     retry: Retry
@@ -84,12 +79,12 @@ _CHECKED_FIRST = (*_RETRIES, "OOM", "MISCONF")
 
 def verdict_on(refusal: RedisRefusal) -> RefusalVerdict:
     """What to do about a refusal."""
-    code, _, rest = refusal.text.partition(" ")
+    code, _, rest = str(refusal).partition(" ")
     retry = _RETRIES.get(code, Retry.NEVER)
-    if retry in (Retry.MOVED, Retry.ASK):
-        slot, _, node = rest.partition(" ")
-        return RefusalVerdict(retry, int(slot), node.strip())
-    return RefusalVerdict(retry)
+    if retry not in (Retry.MOVED, Retry.ASK):
+        return RefusalVerdict(retry)
+    slot, _, node = rest.partition(" ")
+    return RefusalVerdict(retry, int(slot), node.strip())
 
 
 def store_error(error: Exception) -> StoreError:

@@ -20,14 +20,14 @@ from services.relay.store.stream_entries import PostedEvent
 
 HUNG_UP = "!"  # prefix of the note about a batch whose answer has not arrived
 
+NO_BEGINNING = 1_000_000
+
 NOTE_AFTER_S = BEAT_EVERY_S
 """A note waits this long for the next batch, and up to as long again for the notes of other instances. An
 honest equal batch that comes sooner, to another process, counts as a repeat. A mod flushes each second
 (protocol.md M1)."""
 
 _NOTE = Script("note")
-
-NO_BEGINNING = 1_000_000
 
 
 def digest(raw: Any) -> bytes:
@@ -69,11 +69,8 @@ class AnswerNotes:
         """Notes that the mod has its answer for that batch: what comes next is new, even if it looks alike.
 
         If the answer has not `arrived`, because the mod had hung up, it will send that batch again, even if
-        others come first.
-
-        The note goes with this process's next batch, and a moment later by itself, for other processes. If it
-        is lost, the worst is that an equal honest batch right behind it is dropped. A batch that no honest
-        one looks like (shortest_distinctive) is taken for a repeat for half a minute in any case.
+        others come first. The note goes with this process's next batch, and a moment later by itself, for
+        other processes. If it is lost, the worst is that an equal honest batch right behind it is dropped.
         """
         place, _, name = token.partition(" ")
         if not name:

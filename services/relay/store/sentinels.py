@@ -4,9 +4,9 @@ Sentinels tell of a new primary about a second after they have made it one. Unti
 writes, and a replica that still follows it confirms them: all of that is lost (protocol.md R2). So the relay
 listens to every Sentinel, and leaves the primary as soon as one of them chooses its successor.
 
-redis-py's `Sentinel` is not used: it asks one Sentinel after the other and believes the first that answers,
-even one that was cut off together with the old primary. Here the majority counts. Two silent Sentinels of
-three took it 1.02 s, half of the time of a call; here all are asked at the same time.
+redis-py's `Sentinel` is not used: it asks one Sentinel after the other (two silent ones took it 1.02 s, half
+of the time of a call), and believes the first that answers, even one that was cut off together with the old
+primary. Here all are asked at the same time, and the majority counts.
 """
 
 import asyncio
@@ -41,11 +41,8 @@ logger = logging.getLogger(__name__)
 
 
 class SinglePrimary:
-    """One server. Behind a name or a virtual address it may be another one after each reconnect.
-
-    The base of Sentinels; Cluster has the same methods. A place is an address, or stands for "whoever is the
-    primary".
-    """
+    """One server. Behind a name or a virtual address it may be another one after each reconnect. Sentinels
+    and Cluster have the same methods. A place is an address, or stands for "whoever is the primary"."""
 
     kind = StoreKind.ALONE
 
@@ -99,11 +96,8 @@ def failover_in(message: list[Any], service: str) -> tuple[Endpoint, bool] | Non
 
 
 class Sentinels(SinglePrimary):
-    """The server that most Sentinels call the primary, asked at every connect, if it says so itself.
-
-    `leave` is called when that server is being replaced: its connections must be closed at once. A Sentinel
-    that is away is listened to again after `listen_again_s`.
-    """
+    """The server that most Sentinels call the primary, asked at every connect, if it says so itself. `leave`
+    is called when that server is being replaced: its connections must be closed at once."""
 
     kind = StoreKind.SENTINEL
 
@@ -165,8 +159,8 @@ class Sentinels(SinglePrimary):
             try:
                 await self._listen_once(sentinel)
             except RedisRefusal as error:
-                if error.text != refusal:
-                    refusal = error.text
+                if str(error) != refusal:
+                    refusal = str(error)
                     logger.warning(
                         "Sentinel %s does not let the relay subscribe (%s): a failover by hand can lose what"
                         " is accepted meanwhile. Fix: give its user +subscribe +ping allchannels",
@@ -185,13 +179,9 @@ class Sentinels(SinglePrimary):
         try:
             while True:
                 if told := failover_in(await subscribed.message(), self._url.service):
-                    self._told(*told)
+                    primary, replaced = told
+                    self._left[primary] = time.monotonic() + LEFT_FOR_S if replaced else 0.0
+                    if replaced:
+                        self._leave()
         finally:
             subscribed.close()
-
-    def _told(self, primary: Endpoint, replaced: bool) -> None:
-        if replaced:
-            self._left[primary] = time.monotonic() + LEFT_FOR_S
-            self._leave()
-        else:
-            self._left.pop(primary, None)

@@ -12,10 +12,7 @@ NOT_ASKED = "-"
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """The events of one POST of the mod.
-
-    `events` are all that the mod sent, in order: by their digests repeats are recognised and cut off.
-    """
+    """All events of one POST of the mod, in order: by their digests repeats are recognised and cut off."""
 
     events: Sequence["PostedEvent"]
     players: Mapping[str, bytes] = field(default_factory=dict)

@@ -20,8 +20,6 @@ FORMS = (
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _SCHEMES = ("unix", *(f"{s}{k}" for s in ("redis", "rediss") for k in ("", "+sentinel", "+cluster")))
 _TLS = (*TLS_FILES, "ssl_cert_reqs", "ssl_check_hostname")
-_LOGIN = ("username", "password")
-_SENTINEL = ("sentinel_username", "sentinel_password")
 
 
 class StoreKind(StrEnum):
@@ -78,7 +76,7 @@ def parse(text: str) -> RedisUrl:
     """The parts of an address. Raises ValueError with the rule and without the text, which may be secret."""
     scheme, user_info, hosts, path, query = _split(text)
     options = _options(scheme, query)
-    user, _, password = (unquote(part) for part in user_info.partition(":"))
+    user, _, password = map(unquote, user_info.partition(":"))
     login = Login(options.get("username", user), options.get("password", password))
     if login.user and not login.password:
         raise ValueError("must have a password after the user, as in redis://user:password@host")
@@ -98,9 +96,8 @@ def parse(text: str) -> RedisUrl:
         raise ValueError("must have a database number and nothing more after the host")
     if kind is StoreKind.CLUSTER and db:
         raise ValueError("must not name a database: a cluster has only number 0")
-    endpoints = tuple(
-        _endpoint(host, 26379 if kind is StoreKind.SENTINEL else 6379) for host in hosts.split(",")
-    )
+    port = 26379 if kind is StoreKind.SENTINEL else 6379
+    endpoints = tuple(_endpoint(host, port) for host in hosts.split(","))
     if kind is StoreKind.ALONE and len(endpoints) > 1:
         raise ValueError("must name one host: for several use redis+sentinel:// or redis+cluster://")
     sentinel_login = Login(options.get("sentinel_username", ""), options.get("sentinel_password", ""))
@@ -153,11 +150,11 @@ def _split(text: str) -> tuple[str, str, str, str, str]:
 
 
 def _options(scheme: str, query: str) -> dict[str, str]:
-    known = ["db", *_LOGIN]
+    known = ["db", "username", "password"]
     if scheme.startswith("rediss"):
         known += _TLS
     if scheme.endswith("+sentinel"):
-        known += _SENTINEL
+        known += ["sentinel_username", "sentinel_password"]
     options = dict(parse_qsl(query, keep_blank_values=True))
     for name in options:
         if name in _TLS and name not in known:

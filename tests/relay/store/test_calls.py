@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from services.relay.protocol.errors import StoreError
-from services.relay.store.calls import StoreCall
+from services.relay.store.calls import PipelineTerms, StoreCall
 from services.relay.store.connection import fail_late
 from services.relay.store.durability import ServerFacts
 from services.relay.store.pipeline import Pipeline
 from services.relay.store.refusals import RedisRefusal
-from services.relay.store.round_trip import PipelineTerms
 from services.relay.store.url import Endpoint
 from tests.support.waiting import until
 

@@ -174,11 +174,12 @@ async def test_a_write_that_is_found_done_counts_only_with_its_replicas(servers:
     batch, early_s = log_line(slug, 1), time.monotonic()
 
     def calls(store: Store, received_s: float) -> list[Awaitable[object]]:
-        stream = EventStream(exact(store, slug), slug)
+        stream, records = EventStream(exact(store, slug), slug), RecordStore(store)
+        records.within_s = event_stream.CALL_WITHIN_S
         return [
             stream.append(batch, received_s),
             stream.ack("token", Delivered("1-1", 0, {}, 1), 1, 1),
-            RecordStore(store, event_stream.CALL_WITHIN_S).replace("one", None, record),
+            records.replace("one", None, record),
         ]
 
     async with closing(Store(servers.url)) as one, closing(Store(servers.url)) as other:
