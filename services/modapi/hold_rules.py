@@ -1,6 +1,6 @@
 """Decides how long a poll that finds nothing may be held, for one instance. Pure: times are arguments.
 
-Holding must never do harm. An engine that sent one request at a time would keep its events back while a poll
+Holding must never do harm. An engine that sent one call at a time would keep its events back while a poll
 is held, and would lose a poll that is held longer than its time-out. So holds are short at first, become
 longer only on proof that the mod sends other calls meanwhile, and stop for minutes on any sign of harm.
 """

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.modapi.admin.models import Role
 from services.modapi.admin.problems import ApiError, ErrorCode, response
 from services.modapi.admin.tokens import AdminTokens
+from services.modapi.http.mod_call import arrival_of, read_body
 from services.modapi.http.refusals import CutShort, TooLarge
-from services.modapi.http.request import arrival_of, read_body
 from services.relay.protocol.errors import StoreError
 from services.relay.service.http.client import RELAY_HEADER
 

@@ -18,7 +18,7 @@ from services.modapi.admin.activity_models import ServerCommand, ServerEvent
 from services.modapi.admin.authentication import token_of
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.modapi.admin.tokens import AdminTokens
-from services.modapi.http.request import arrival_of
+from services.modapi.http.mod_call import arrival_of
 from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.activity import ActivityEntry
 from services.relay.protocol.errors import StoreError

@@ -1,4 +1,4 @@
-"""Which call of a mod a request is, which key it carries, and which instance that key opens. Pure.
+"""Which of the mod's calls an HTTP request is, its key, and the instance that this key opens. Pure.
 
 The base of a mod's URL is whatever its operator typed: with `/k/<mod key>`, with `?key=`, with doubled
 slashes. The id in the path is not an identity (protocol.md M2); only `agent` means something: the log
@@ -29,7 +29,7 @@ class CallKind(Enum):
     OTHER = "other"
 
 
-class ModCall(NamedTuple):
+class ParsedCall(NamedTuple):
     """`path` has neither the key nor doubled slashes. `operation_id` is set for RESULT only."""
 
     kind: CallKind
@@ -44,9 +44,8 @@ _NOT_DIRECT = frozenset(
 _LOCAL_HOST = re.compile(rb"(?:localhost|127(?:\.\d+){3}|\[::1\]|)(?::\d+)?")
 
 
-def read_call(method: str, path: str, query: bytes, headers: Headers) -> ModCall:
-    """The call of a request. A key in the path comes first, then one in the query, then the Bearer token of a
-    POST.
+def read_call(method: str, path: str, query: bytes, headers: Headers) -> ParsedCall:
+    """Reads a call. A key in the path comes first, then one in the query, then the Bearer token of a POST.
 
     The last part of the path decides: a mod without a saved id calls `/gameserver//poll`.
     """
@@ -73,11 +72,11 @@ def read_call(method: str, path: str, query: bytes, headers: Headers) -> ModCall
             kind, operation_id = CallKind.RESULT, name
     if method != ("GET" if kind is CallKind.POLL else "POST"):
         kind = CallKind.OTHER
-    return ModCall(kind, "/" + "/".join(parts), key, operation_id)
+    return ParsedCall(kind, "/" + "/".join(parts), key, operation_id)
 
 
 def is_direct(headers: Headers) -> bool:
-    """Whether a request to a loopback listener comes from a program on this machine.
+    """Whether a call to a loopback listener comes from a program on this machine.
 
     Only such a program needs no key: a proxy that serves others does, and a page in a browser too.
     """
@@ -132,7 +131,7 @@ class Credentials:
         self._closed = dict(closed[-CLOSED_KEPT:])
 
     def slug_for(self, key: str, headers: Headers = ()) -> str:
-        """The instance that the key of a request opens, "" for none. Where no key is needed, only programs on
+        """The instance that the key of a call opens, "" for none. Where no key is needed, only programs on
         this machine are let in without one."""
         if not key:
             return self._without_secret if is_direct(headers) else ""

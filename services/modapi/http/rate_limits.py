@@ -23,20 +23,20 @@ class RateLimits:
     """The limits of one instance. Each kind of post has a budget of its own, so none blocks the others."""
 
     def __init__(self, limits: Limits, now_s: float) -> None:
-        self._requests = TokenBucket(limits.requests_per_s, limits.requests_per_s * BURST_S, now_s)
+        self._calls = TokenBucket(limits.requests_per_s, limits.requests_per_s * BURST_S, now_s)
         self._events = TokenBucket(limits.events_per_s, limits.events_per_s * BURST_S, now_s)
         most_bytes = RESULTS_AT_ONCE * limits.result_bytes
         self._unasked = TokenBucket(most_bytes / BURST_S, most_bytes, now_s)
 
     def beyond(self, now_s: float, kind: CallKind = CallKind.OTHER) -> str:
         """The limit that one more call would exceed; "": none, and the call is counted."""
-        if self._requests.level(now_s) < 1:
+        if self._calls.level(now_s) < 1:
             return "requests_per_s"
         if kind in (CallKind.EVENTS, CallKind.AGENT) and self._events.level(now_s) < 1:
             return "events_per_s"
         if kind is CallKind.RESULT and self._unasked.level(now_s) < 1:
             return "result_bytes"
-        self._requests.take(1)
+        self._calls.take(1)
         return ""
 
     def posted(self, events: int, size_bytes: int, *, repaired: bool = False) -> None:

@@ -81,7 +81,7 @@ STOOD_STILL = Refusal(
     log="modapi stood still (frozen, or the machine is too busy): a request had waited for {age_s:.0f} s,"
     " its mod is asked to send it again",
 )
-"""The request waited unread for longer than a mod waits for its answer."""
+"""The call waited unread for longer than a mod waits for its answer."""
 
 REFUSALS: dict[type[BaseException], Refusal] = {
     TooLarge: Refusal(
@@ -102,4 +102,4 @@ REFUSALS: dict[type[BaseException], Refusal] = {
 """Of all other errors. The first entry that matches counts."""
 
 NOT_READ = frozenset({401, 413, 429})
-"""After these the rest of the request is not read, so the connection is closed."""
+"""After these the rest of the call is not read, so the connection is closed."""

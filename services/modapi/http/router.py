@@ -1,7 +1,7 @@
 """Answers the mods' HTTP calls in the only ways that the engine's client understands.
 
 The client sees "2xx with a body", "4xx", "5xx", or nothing. An empty 2xx counts as a timeout, a redirect as a
-failure (protocol.md M6). A mod repeats a refused request for ever, so bad content is never refused.
+failure (protocol.md M6). A mod repeats a refused call for ever, so bad content is never refused.
 
 The router stands in front of FastAPI; the four calls are not routes of it. Starlette's routes with raw ASGI
 endpoints were tried, by turns with this file, on 2 busy cores:
@@ -24,8 +24,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.modapi.dialect.bodies import UnreadableBody, read_object
 from services.modapi.events import EventIntake
 from services.modapi.http.calls import CallKind, read_call
+from services.modapi.http.mod_call import Callers, ModCall, read_body
 from services.modapi.http.refusals import BEYOND_PACE, NOT_READ, REFUSALS, CutShort, Refused, TooLarge
-from services.modapi.http.request import Callers, ModRequest, read_body
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instance import ServedInstance
 from services.modapi.served_instances import ServedInstances
@@ -46,7 +46,7 @@ SMALL_BYTES = 64 * 1024
 """The listener reads this much of a body ahead, so a body of this size needs no reserved memory."""
 
 MEMORY_WITHIN_S = 8.0
-"""Time for which a result waits for memory. The listener and the mod give a request 10 s."""
+"""Time for which a result waits for memory. The listener and the mod give a call 10 s."""
 
 OK = b'{"ok":true}'
 _FORWARDED = b"x-forwarded-for"
@@ -88,7 +88,7 @@ class ModRouter:
         )
         self._metrics = metrics
         self.answered_within_s = ANSWERED_WITHIN_S
-        self._calls: dict[CallKind, Callable[[ModRequest], Awaitable[ModAnswer]]] = {
+        self._calls: dict[CallKind, Callable[[ModCall], Awaitable[ModAnswer]]] = {
             CallKind.EVENTS: self._events,
             CallKind.AGENT: self._events,
             CallKind.POLL: self._poll,
@@ -101,11 +101,11 @@ class ModRouter:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call = read_call(scope["method"], scope["path"], scope["query_string"], scope["headers"])
-        if call.kind is CallKind.OTHER:
-            slug = self._credentials.slug_for(call.key, scope["headers"])
-            if not call.key or slug or not self._served_instances.complete():
-                scope["path"] = call.path
+        parsed = read_call(scope["method"], scope["path"], scope["query_string"], scope["headers"])
+        if parsed.kind is CallKind.OTHER:
+            slug = self._credentials.slug_for(parsed.key, scope["headers"])
+            if not parsed.key or slug or not self._served_instances.complete():
+                scope["path"] = parsed.path
                 scope.setdefault("state", {})["slug"] = slug
                 await self._app(scope, receive, send)
                 return
@@ -113,12 +113,12 @@ class ModRouter:
         if self._trusted:
             forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == _FORWARDED]
             address = caller(address, forwarded, self._trusted)
-        request = ModRequest(call, address, scope, receive, scope["state"]["arrival"], self.answered_within_s)
+        call = ModCall(parsed, address, scope, receive, scope["state"]["arrival"], self.answered_within_s)
         try:
-            answer = await self._calls[call.kind](request)
+            answer = await self._calls[parsed.kind](call)
         except (Exception, asyncio.CancelledError) as error:
-            answer = self._refused(error, request)
-        is_gone = request.arrival.connection.is_gone
+            answer = self._refused(error, call)
+        is_gone = call.arrival.connection.is_gone
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(answer.body)).encode()),
@@ -127,21 +127,21 @@ class ModRouter:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
-        took_s = time.monotonic() - request.arrival.at_s - answer.held_s
+        took_s = time.monotonic() - call.arrival.at_s - answer.held_s
         if answer.intake and (is_gone or took_s < self.answered_within_s):
             answer.intake.stream.notes.answered(answer.token, arrived=not is_gone)
-        self._metrics.answered[call.kind, answer.label].inc()
-        self._metrics.took[call.kind].observe(took_s)
+        self._metrics.answered[parsed.kind, answer.label].inc()
+        self._metrics.took[parsed.kind].observe(took_s)
 
-    async def _events(self, request: ModRequest) -> ModAnswer:
+    async def _events(self, call: ModCall) -> ModAnswer:
         """Takes a batch, or the beginning of one that is too long: after a 4xx the mod would repeat it.
 
         What no mod sends, more than a result may have, gets a 4xx all the same.
         """
-        instance = await self._admitted(request, request.call.key)
+        instance = await self._admitted(call, call.parsed.key)
         body, size_bytes = await read_body(
-            request.scope,
-            request.receive,
+            call.scope,
+            call.receive,
             refuse_beyond_bytes=self._limits.result_bytes,
             keep_bytes=self._limits.body_bytes,
             memory=instance.batch_memory,
@@ -149,35 +149,35 @@ class ModRouter:
         if size_bytes > len(body):
             self._metrics.beyond("body_bytes")
             self._callers.log(
-                request.address, "body", f"a batch of {size_bytes} bytes was cut at limits.body_bytes"
+                call.address, "body", f"a batch of {size_bytes} bytes was cut at limits.body_bytes"
             )
-        await request.raise_if_given_up()
+        await call.raise_if_given_up()
         intake = instance.agent_intake
-        if request.call.kind is CallKind.EVENTS:
+        if call.parsed.kind is CallKind.EVENTS:
             intake = instance.intake
-            instance.mod.called(CallKind.EVENTS, request.address)
-        taken = await intake.take(body, request.arrival.at_s, request.raise_if_given_up)
+            instance.mod.called(CallKind.EVENTS, call.address)
+        taken = await intake.take(body, call.arrival.at_s, call.raise_if_given_up)
         instance.rate_limits.posted(taken.events, len(body), repaired=taken.repaired)
         if not taken.token:
             return ModAnswer(503, _FULL, "full")
         return ModAnswer(200, OK, intake=intake, token=taken.token)
 
-    async def _poll(self, request: ModRequest) -> ModAnswer:
-        instance = await self._admitted(request, request.call.key)
-        await request.raise_if_given_up()
-        instance.mod.called(CallKind.POLL, request.address)
-        polled = await instance.polls.answer(request.arrival.connection, request.raise_if_given_up)
+    async def _poll(self, call: ModCall) -> ModAnswer:
+        instance = await self._admitted(call, call.parsed.key)
+        await call.raise_if_given_up()
+        instance.mod.called(CallKind.POLL, call.address)
+        polled = await instance.polls.answer(call.arrival.connection, call.raise_if_given_up)
         if polled.answer is None:
             raise CutShort
         return ModAnswer(200, polled.answer, held_s=polled.held_s)
 
-    async def _result(self, request: ModRequest) -> ModAnswer:
+    async def _result(self, call: ModCall) -> ModAnswer:
         """A result counts at any age, also if its mod is gone: it is posted once, and the first one counts.
 
         So one that a request waits for is not refused for lack of memory: it waits for memory.
         """
-        scope, operation_id = request.scope, request.call.operation_id
-        instance = await self._admitted(request, request.call.key)
+        scope, operation_id = call.scope, call.parsed.operation_id
+        instance = await self._admitted(call, call.parsed.key)
         limit = self._limits.result_bytes
         size_bytes = int(dict(scope["headers"]).get(b"content-length", limit))
         held_bytes = min(size_bytes, limit) if size_bytes > SMALL_BYTES else 0
@@ -186,8 +186,8 @@ class ModRouter:
             if not asked or not await instance.result_memory.wait_to_reserve(held_bytes, MEMORY_WITHIN_S):
                 raise Refused(BEYOND_PACE, limit="result_bytes")
         try:
-            body, _ = await read_body(scope, request.receive, refuse_beyond_bytes=limit)
-            instance.mod.called(CallKind.RESULT, request.address)
+            body, _ = await read_body(scope, call.receive, refuse_beyond_bytes=limit)
+            instance.mod.called(CallKind.RESULT, call.address)
             if not await instance.commands.take_result(operation_id, body):
                 instance.rate_limits.posted_unasked(len(body))
         finally:
@@ -195,64 +195,64 @@ class ModRouter:
                 instance.result_memory.release(held_bytes)
         return ModAnswer(200, OK)
 
-    async def _register(self, request: ModRequest) -> ModAnswer:
+    async def _register(self, call: ModCall) -> ModAnswer:
         """The credential that the mod presents from now on, and the id for its paths.
 
         It is the key that the mod came with: of a stored instance only digests of keys are known.
         """
-        call, scope = request.call, request.scope
-        body, _ = await read_body(scope, request.receive, refuse_beyond_bytes=MAX_REGISTER_BYTES)
-        opens = bool(self._credentials.slug_for(call.key, scope["headers"]))
-        repairs = opens or self._callers.may_try_key(request.address)
+        parsed, scope = call.parsed, call.scope
+        body, _ = await read_body(scope, call.receive, refuse_beyond_bytes=MAX_REGISTER_BYTES)
+        opens = bool(self._credentials.slug_for(parsed.key, scope["headers"]))
+        repairs = opens or self._callers.may_try_key(call.address)
         registration = _registration(body, repairs=repairs)
-        key = self._callers.registration_key(call, registration)
-        instance = await self._admitted(request, key)
+        key = self._callers.registration_key(parsed, registration)
+        instance = await self._admitted(call, key)
         slug = instance.settings.slug
-        if key != call.key and call.key:
+        if key != parsed.key and parsed.key:
             self._callers.log(
-                request.address,
+                call.address,
                 "url",
                 f"the mod of {slug} has the right RegistrationToken and a wrong key"
                 " in TakaroApiUrl: its other calls are refused",
                 slug,
             )
-        instance.mod.called(CallKind.REGISTER, request.address)
+        instance.mod.called(CallKind.REGISTER, call.address)
         instance.mod.registered(registration.get("bridgeVersion"))
         keys = instance.settings.mod_keys
         credential = key or (keys[0] if keys else instance.settings.identity_token).get_secret_value()
         game_server_id = await instance.game_server_id()
         return ModAnswer(200, orjson.dumps({"identityToken": credential, "gameServerId": game_server_id}))
 
-    async def _wrong_key(self, request: ModRequest) -> ModAnswer:
-        raise self._callers.refusal_of(request.call.key, request.address)
+    async def _wrong_key(self, call: ModCall) -> ModAnswer:
+        raise self._callers.refusal_of(call.parsed.key, call.address)
 
-    async def _admitted(self, request: ModRequest, key: str) -> ServedInstance:
+    async def _admitted(self, call: ModCall, key: str) -> ServedInstance:
         """The instance that `key` opens. Raises Refused, StoreError."""
-        call, served = request.call, self._served_instances
-        instance = served.instances.get(self._credentials.slug_for(key, request.scope["headers"]))
-        if instance is None and call.kind is CallKind.RESULT:
+        parsed, served = call.parsed, self._served_instances
+        instance = served.instances.get(self._credentials.slug_for(key, call.scope["headers"]))
+        if instance is None and parsed.kind is CallKind.RESULT:
             instance = served.lately_served(key)
         if instance is None:
             if not served.complete():
                 raise StoreError("Redis: the stored instances are not known yet")
-            raise self._callers.refusal_of(key, request.address)
-        request.slug = instance.settings.slug
-        beyond = instance.rate_limits.beyond(time.monotonic(), call.kind)
+            raise self._callers.refusal_of(key, call.address)
+        call.slug = instance.settings.slug
+        beyond = instance.rate_limits.beyond(time.monotonic(), parsed.kind)
         if beyond and not (
-            call.kind is CallKind.RESULT and await instance.commands.is_asked(call.operation_id)
+            parsed.kind is CallKind.RESULT and await instance.commands.is_asked(parsed.operation_id)
         ):
             raise Refused(BEYOND_PACE, limit=beyond)
         return instance
 
-    def _refused(self, error: BaseException, request: ModRequest) -> ModAnswer:
+    def _refused(self, error: BaseException, call: ModCall) -> ModAnswer:
         """The answer to a call that an error ended, which is counted and logged here."""
-        slug, limit = request.slug, ""
+        slug, limit = call.slug, ""
         if isinstance(error, Refused):
             refusal, slug, limit = error.refusal, error.slug or slug, error.limit
         else:
             refusal = next(one for kind, one in REFUSALS.items() if isinstance(error, kind))
         if isinstance(error, TooLarge):
-            limit = "result_bytes" if request.call.kind is CallKind.RESULT else "body_bytes"
+            limit = "result_bytes" if call.parsed.kind is CallKind.RESULT else "body_bytes"
         if limit:
             self._metrics.beyond(limit)
         status, body, label, topic, log = refusal
@@ -260,11 +260,11 @@ class ModRouter:
             known = {
                 "slug": slug,
                 "limit": limit,
-                "call": request.call.kind.value,
+                "call": call.parsed.kind.value,
                 "error": error,
-                "age_s": request.arrival.age_s(),
+                "age_s": call.arrival.age_s(),
             }
-            self._callers.log(request.address, topic.format(**known), log.format(**known), slug)
+            self._callers.log(call.address, topic.format(**known), log.format(**known), slug)
         if refusal is REFUSALS[Exception] and isinstance(error, Exception):
             self._metrics.service.faults.caught(InstanceLogger(logger, slug), FaultKind.REQUEST, error)
         return ModAnswer(status, body, label)

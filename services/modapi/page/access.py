@@ -20,9 +20,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.modapi.admin.authentication import bearer_of
 from services.modapi.admin.models import Role
+from services.modapi.http.mod_call import read_body
 from services.modapi.http.rate_limits import WrongKeys
 from services.modapi.http.refusals import CutShort, TooLarge
-from services.modapi.http.request import read_body
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import FORM_KEY
 from services.relay.protocol.limits import Limits

@@ -1,4 +1,4 @@
-"""One request of a mod while it is answered: its sender, its body, and whether its sender still waits."""
+"""One call of a mod while it is answered: its sender, its body, and whether its sender still waits."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from typing import Any
 from starlette.types import Receive, Scope
 
 from services.modapi.http.body_memory import BodyMemory
-from services.modapi.http.calls import Credentials, ModCall
+from services.modapi.http.calls import Credentials, ParsedCall
 from services.modapi.http.rate_limits import WrongKeys
 from services.modapi.http.refusals import (
     BEYOND_PACE,
@@ -34,10 +34,10 @@ READ_ON_S = 0.02
 
 
 @dataclass(slots=True)
-class ModRequest:
+class ModCall:
     """One call of a mod while it is answered. `slug` is set as soon as its instance is known."""
 
-    call: ModCall
+    parsed: ParsedCall
     address: str
     scope: Scope
     receive: Receive
@@ -46,10 +46,10 @@ class ModRequest:
     slug: str = ""
 
     async def raise_if_given_up(self, held_s: float = 0.0) -> None:
-        """Call this right before a step that must not be done for a mod that has given up its request.
+        """Call this right before a step that must not be done for a mod that has given up this call.
 
-        Such a mod repeats the request, most likely to another modapi. Raises CutShort if the mod has hung up,
-        and Refused if it probably has: this process stood still, and the request is older than a mod waits
+        Such a mod repeats the call, most likely to another modapi. Raises CutShort if the mod has hung up,
+        and Refused if it probably has: this process stood still, and the call is older than a mod waits
         for one that is held for `held_s`.
         """
         arrival = self.arrival
@@ -66,7 +66,7 @@ class ModRequest:
 
 
 def arrival_of(scope: Scope) -> Arrival:
-    """When the request arrived. Now, if the listener did not note it."""
+    """When the call arrived. Now, if the listener did not note it."""
     found: Arrival | None = scope.get("state", {}).get("arrival")
     return found or Arrivals().begun(CallerConnection())
 
@@ -137,9 +137,9 @@ class Callers:
         """Whether this caller may try one more key. If not, no work is done to find out which key it has."""
         return self._wrong_keys.is_within(source_of(address), time.monotonic())
 
-    def registration_key(self, call: ModCall, registration: dict[str, Any]) -> str:
+    def registration_key(self, parsed: ParsedCall, registration: dict[str, Any]) -> str:
         """The key of a call to register: it may be in the body as well."""
-        key, sent = call.key, registration.get("registrationToken")
+        key, sent = parsed.key, registration.get("registrationToken")
         if not self._credentials.slug_for(key) and isinstance(sent, str):
             key = sent
         elif not key and isinstance(sent, str) and self._credentials.slug_for(sent):
