@@ -19,7 +19,7 @@ from services.uplink.connection.identify_turns import IdentifyTurns
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet
 from services.uplink.ownership.removals import forget_removed
-from services.uplink.reporting.alerts.sender import AlertSender
+from services.uplink.reporting.alerts.sender import DEFAULT_TIMES, AlertSender, AlertTimes
 from services.uplink.reporting.metrics import UplinkMetrics
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,9 @@ def run(settings: Settings, config: Path | None = None) -> None:
     lifecycle.run(serve(settings, config))
 
 
-async def serve(settings: Settings, config: Path | None = None) -> None:
+async def serve(
+    settings: Settings, config: Path | None = None, alert_times: AlertTimes = DEFAULT_TIMES
+) -> None:
     registry = CollectorRegistry()
     metrics = UplinkMetrics(registry, per_instance=settings.metrics.per_instance)
     metrics.service.run_by_up(os.environ)
@@ -50,7 +52,12 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
         fleet = Fleet(context)
         directory = Directory(settings, config, os.environ, store, metrics.service.reload_failed.set)
         sender = AlertSender(
-            settings.alerts, store, fleet.sightings, metrics.count_alert, metrics.service.faults
+            settings.alerts,
+            store,
+            fleet.sightings,
+            metrics.count_alert,
+            metrics.service.faults,
+            alert_times,
         )
         keep_running = partial(metrics.service.faults.keep_running, logger)
         pages = Starlette()

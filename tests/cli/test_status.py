@@ -1,24 +1,22 @@
 """`status`, `fleet`, `players` and `say`, at a relay whose Redis a test has filled."""
 
-import asyncio
 import contextlib
+import http.server
 import json
 import os
 import pty
 import re
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-import httpx
 import pytest
 
-from services.cli.api import RelayApi
-from services.cli.place import ApiPlace
-from services.cli.status import _watch, described
+from services.cli.status import described
 from services.relay.protocol.keys import keys_of
-from services.relay.service.lifecycle import cancelled
+from services.relay.service.http.client import RELAY_HEADER
 from services.relay.store.client import Store
 from tests.cli.conftest import ROOT, Relay, is_up
 
@@ -106,10 +104,10 @@ def test_a_misspelt_server_gets_the_nearest_name_and_not_all_names(relay: Relay)
     assert said == "dayz-relay: there is no server xyz (`dayz-relay status` shows all 11)\n"
 
 
-def shown_live(relay: Relay, *moves: tuple[bytes, Callable[[], object]]) -> bytes:
+def shown_live(relay: Relay, *moves: tuple[bytes, Callable[[], object]], **variables: str) -> bytes:
     """What `status` shows at a terminal: each move is made once its pattern is there."""
     ours, theirs = pty.openpty()
-    environ = {**relay.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    environ = {**relay.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", **variables}
     process = subprocess.Popen(
         relay.argv("status"), cwd=relay.folder, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
     )
@@ -124,7 +122,7 @@ def shown_live(relay: Relay, *moves: tuple[bytes, Callable[[], object]]) -> byte
                 if not waiting:
                     process.send_signal(signal.SIGINT)
     os.close(ours)
-    assert process.wait(60) == 0 and b"Traceback" not in shown and not waiting
+    assert process.wait(60) == 0 and b"Traceback" not in shown and not waiting, shown
     return shown
 
 
@@ -139,26 +137,36 @@ def test_at_a_terminal_the_table_renews_itself_and_says_when_it_is_old(relay: Re
     assert re.search(rb"\x1b\[32mlinked", shown)
 
 
+@contextlib.contextmanager
+def a_program_that_takes_over_from(relay: Relay) -> Iterator[tuple[str, threading.Event]]:
+    """Its address, and what makes it answer by itself. Until then the relay's answers come from there."""
+    took_over = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            relays = not took_over.is_set()
+            answer = relay.call("GET", self.path.removeprefix("/api/v1")) if relays else {"status": "away"}
+            self.send_response(200)
+            if relays:
+                self.send_header(RELAY_HEADER, "a version")
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", took_over
+        server.shutdown()
+
+
 def test_a_table_outlives_another_program_at_the_address_of_the_relay(relay: Relay) -> None:
-    fleet = relay.call("GET", "/fleet")
-
-    async def watch() -> None:
-        asked_twice = asyncio.Event()
-        asked: list[httpx.Request] = []
-
-        def answer(request: httpx.Request) -> httpx.Response:
-            asked.append(request)
-            if len(asked) > 1:
-                asked_twice.set()
-            return httpx.Response(200, json={"status": "maintenance"})
-
-        async with httpx.AsyncClient(base_url="http://x", transport=httpx.MockTransport(answer)) as client:
-            watching = asyncio.create_task(
-                _watch(RelayApi(ApiPlace("http://x", "", "", ""), client), [], fleet)
-            )
-            waiting = asyncio.create_task(asked_twice.wait())
-            await asyncio.wait((watching, waiting), timeout=60, return_when=asyncio.FIRST_COMPLETED)
-            assert asked_twice.is_set() and not watching.done()
-            await cancelled(watching)
-
-    asyncio.run(watch())
+    with a_program_that_takes_over_from(relay) as (url, took_over):
+        shown_live(
+            relay,
+            (b"0 up, 2 down", took_over.set),
+            (rb"this is \d+ s old: [^\n]*.*0 up, 2 down", lambda: None),
+            DAYZ_RELAY_URL=url,
+            DAYZ_RELAY_TOKEN="any-word",
+        )

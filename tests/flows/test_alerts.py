@@ -29,8 +29,8 @@ class Channel:
         writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
         writer.close()
 
-    def told(self) -> list[str]:
-        return [one["state"] for body in self.bodies for one in body.get("alerts", [])]
+    def told(self) -> list[tuple[str, str]]:
+        return [(one["condition"], one["state"]) for body in self.bodies for one in body.get("alerts", [])]
 
     def said(self) -> list[str]:
         return [body["content"] for body in self.bodies if "content" in body]
@@ -72,9 +72,11 @@ async def test_a_silent_server_and_its_return_are_told_once_each(told_world: tup
     await told(channel, 1)
     side.boot()
     await told(channel, 2)
-    await asyncio.sleep(3)  # a third message would come now
-    assert channel.told() == ["began", "ended"]
-    silent, back = channel.said()
+    side.takaro.faults.refuse_identify("Invalid registrationToken provided")
+    side.takaro.drop_connections()
+    await told(channel, 3)  # a repetition would have come before
+    assert channel.told() == [("silent", "began"), ("silent", "ended"), ("refused", "began")]
+    silent, back, _ = channel.said()
     assert "**Server solo** (solo): the game server is silent" in silent.replace("\\", "")
     assert "**Server solo** (solo): the game server is back after" in back.replace("\\", "")
     metrics = await world.relay.uplink.metrics()

@@ -47,10 +47,9 @@ class Mod:
     def __init__(self, store: Store, slug: str, hold_polls_s: float = 5.0) -> None:
         self.store, self.slug = store, slug
         self.stream = CommandStream(store, slug)
-        self.metrics = ModapiMetrics(CollectorRegistry())
-        self.served_instances = ServedInstances(
-            store, self.metrics, logger, ModApi(hold_polls_s=hold_polls_s)
-        )
+        self.registry = CollectorRegistry()
+        metrics = ModapiMetrics(self.registry)
+        self.served_instances = ServedInstances(store, metrics, logger, ModApi(hold_polls_s=hold_polls_s))
         instance = Instance(slug=slug, name="A server", identity_token=SecretStr("identity"))
         self.served_instances.update(merge([instance], {}, just_now))
         served = self.served_instances.instances[slug]
@@ -94,8 +93,9 @@ class Mod:
         return name
 
     def ended(self) -> dict[Ending, int]:
-        counts = {one: int(self.metrics.held.labels(one.value)._value.get()) for one in Ending}
-        return {one: count for one, count in counts.items() if count}
+        name = "dayz_relay_polls_held_total"
+        counts = {one: self.registry.get_sample_value(name, {"ended": one.value}) for one in Ending}
+        return {one: int(count) for one, count in counts.items() if count}
 
     @property
     def allowed_s(self) -> float:

@@ -17,7 +17,7 @@ def parsed(argv: Sequence[str]) -> dict[str, Any]:
     context = None
     while isinstance(command, TyperGroup):
         context = command.make_context(command.name, rest, parent=context)
-        name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        name, found, rest = command.resolve_command(context, rest)
         assert name and found
         command = found
     return command.make_context(command.name, rest, parent=context).params

@@ -1,13 +1,23 @@
-"""Reads server-sent events of an application that has no port."""
+"""Calls an application that has no port, and reads its server-sent events."""
 
 import asyncio
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import httpx
 from starlette.types import ASGIApp, Message
 
 WITHIN_S = 30.0
+
+
+class AppClient(httpx.AsyncClient):
+    """Calls `app` itself. `raises`: a fault of `app` is raised in the test, and not answered."""
+
+    def __init__(self, app: ASGIApp, *, raises: bool = True, **options: Any) -> None:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=raises)  # type: ignore[arg-type]
+        super().__init__(transport=transport, **options)
+        self.app = app
 
 
 class Sent(NamedTuple):

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import astuple
 
-import httpx
 import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -18,6 +17,7 @@ from services.relay.protocol.keys import ADMIN_TOKENS, keys_of
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance, ModApi, Settings
 from services.relay.store.client import Store
+from tests.support.sse import AppClient
 from tests.support.stored_instances import forget_instances
 
 TOKEN = "admin-token-0123456789"
@@ -31,7 +31,7 @@ FILE = Instance(
 
 def client(
     store: Store, token: str | None, local: str = "", *, raises: bool = True
-) -> tuple[httpx.AsyncClient, Directory]:
+) -> tuple[AppClient, Directory]:
     """A client with TOKEN, of an API whose `admin_token` is `token` and whose local token is `local`.
 
     `raises`: a fault of the API is raised in the test, and not answered.
@@ -43,12 +43,11 @@ def client(
     pages = FastAPI(openapi_url=None)
     add_api(pages, AdminContext(directory, store, settings, metrics, local))
     headers = {"authorization": f"Bearer {TOKEN}"}
-    transport = httpx.ASGITransport(pages, raise_app_exceptions=raises)
-    return httpx.AsyncClient(transport=transport, base_url="http://admin", headers=headers), directory
+    return AppClient(pages, raises=raises, base_url="http://admin", headers=headers), directory
 
 
 @pytest.fixture
-async def made(store: Store) -> AsyncIterator[tuple[httpx.AsyncClient, Directory]]:
+async def made(store: Store) -> AsyncIterator[tuple[AppClient, Directory]]:
     await forget_instances(store)
     await store.send("DEL", ADMIN_TOKENS)
     for slug in ("one", FILE.slug):
@@ -59,12 +58,12 @@ async def made(store: Store) -> AsyncIterator[tuple[httpx.AsyncClient, Directory
 
 
 @pytest.fixture
-def api(made: tuple[httpx.AsyncClient, Directory]) -> httpx.AsyncClient:
+def api(made: tuple[AppClient, Directory]) -> AppClient:
     return made[0]
 
 
 @pytest.fixture
-async def watched(made: tuple[httpx.AsyncClient, Directory]) -> AsyncIterator[None]:
+async def watched(made: tuple[AppClient, Directory]) -> AsyncIterator[None]:
     """The directory follows Redis, as it does in a service."""
     watching = asyncio.create_task(made[1].watch(lambda _: None))
     await made[1].complete.wait()

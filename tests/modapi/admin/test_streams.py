@@ -6,15 +6,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from operator import not_
 from unittest.mock import AsyncMock, Mock
 
-import httpx
 import pytest
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from services.modapi.admin.streams import MOST_STREAMS, StreamResponse, Streams
 from services.modapi.admin.tokens import AdminTokens
@@ -36,21 +33,13 @@ from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.uplink.events.receipts import EndedEvents
 from services.uplink.reporting.activity_log import ActivityLog
 from tests.modapi.admin.conftest import FILE, TOKEN, client
-from tests.support.sse import Sent, Stream
+from tests.support.sse import AppClient, Sent, Stream
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("watched")
 
 BEARER = f"Bearer {TOKEN}"
 EVENTS = f"/api/v1/servers/{FILE.slug}/events"
-
-
-def app_of(api: httpx.AsyncClient) -> ASGIApp:
-    transport = api._transport
-    assert isinstance(transport, httpx.ASGITransport)
-    app = transport.app
-    assert isinstance(app, FastAPI)
-    return app
 
 
 def told(sent: Iterable[Sent]) -> list[tuple[str, str]]:
@@ -87,7 +76,7 @@ class Owner:
 
 
 @pytest.fixture
-async def owner(store: Store, api: httpx.AsyncClient) -> AsyncIterator[Owner]:
+async def owner(store: Store, api: AppClient) -> AsyncIterator[Owner]:
     made = Owner(store)
     yield made
     await made.stop()
@@ -98,9 +87,9 @@ def texts(sent: Iterable[Sent]) -> list[str]:
 
 
 async def test_a_stream_tells_of_servers_that_are_added_changed_and_removed_and_goes_on_later(
-    api: httpx.AsyncClient,
+    api: AppClient,
 ) -> None:
-    stream = Stream(app_of(api), "/api/v1/stream", authorization=BEARER)
+    stream = Stream(api.app, "/api/v1/stream", authorization=BEARER)
     await stream.begun()
     await api.post("/api/v1/servers", json={"slug": "one", "name": "Server one"})
     [added] = await stream.until(bool)
@@ -108,7 +97,7 @@ async def test_a_stream_tells_of_servers_that_are_added_changed_and_removed_and_
     await stream.hang_up()
 
     await api.patch("/api/v1/servers/one", json={"name": "Renamed"})
-    later = Stream(app_of(api), "/api/v1/stream", authorization=BEARER, last_event_id=added.id)
+    later = Stream(api.app, "/api/v1/stream", authorization=BEARER, last_event_id=added.id)
     assert (await later.until(bool))[0].data["name"] == "Renamed"
     await api.delete("/api/v1/servers/one")
     await later.until(lambda sent: sent[-1].name == "removed")
@@ -118,24 +107,22 @@ async def test_a_stream_tells_of_servers_that_are_added_changed_and_removed_and_
 
 
 @pytest.mark.parametrize("id", ["0", "0000aaaa-7-7", "no id"])
-async def test_a_stream_with_a_foreign_last_id_begins_with_every_server(
-    api: httpx.AsyncClient, id: str
-) -> None:
-    stream = Stream(app_of(api), "/api/v1/stream", authorization=BEARER, last_event_id=id)
+async def test_a_stream_with_a_foreign_last_id_begins_with_every_server(api: AppClient, id: str) -> None:
+    stream = Stream(api.app, "/api/v1/stream", authorization=BEARER, last_event_id=id)
     sent = await stream.until(lambda sent: len(sent) == 2)
     assert [one.name for one in sent] == ["reset", "server"] and told(sent) == [("server", FILE.slug)]
     await stream.hang_up()
-    again = Stream(app_of(api), "/api/v1/stream", authorization=BEARER, last_event_id=sent[1].id)
+    again = Stream(api.app, "/api/v1/stream", authorization=BEARER, last_event_id=sent[1].id)
     await again.begun()
     await again.hang_up()
     assert again.sent == []
 
 
 async def test_events_come_from_the_last_ones_on_and_go_on_at_another_modapi_without_repeat_or_gap(
-    api: httpx.AsyncClient, owner: Owner, store: Store
+    api: AppClient, owner: Owner, store: Store
 ) -> None:
     owner.deliver("a", "b", "c")
-    stream = Stream(app_of(api), f"{EVENTS}?limit=2", authorization=BEARER)
+    stream = Stream(api.app, f"{EVENTS}?limit=2", authorization=BEARER)
     assert texts(await stream.until(lambda sent: len(sent) == 2)) == ["b", "c"]
     owner.deliver("d")
     sent = await stream.until(lambda sent: len(sent) == 3)
@@ -145,7 +132,7 @@ async def test_events_come_from_the_last_ones_on_and_go_on_at_another_modapi_wit
     owner.deliver("e", "f")
     other, _ = client(store, TOKEN)
     async with other:
-        later = Stream(app_of(other), EVENTS, authorization=BEARER, last_event_id=sent[1].id)
+        later = Stream(other.app, EVENTS, authorization=BEARER, last_event_id=sent[1].id)
         assert texts(await later.until(lambda sent: len(sent) == 3)) == ["d", "e", "f"]
         owner.deliver("g")
         assert texts(await later.until(lambda sent: len(sent) == 4))[-1] == "g"
@@ -155,37 +142,37 @@ async def test_events_come_from_the_last_ones_on_and_go_on_at_another_modapi_wit
 
 
 async def test_a_burst_that_is_larger_than_what_an_owner_remembers_has_no_gap(
-    api: httpx.AsyncClient, owner: Owner
+    api: AppClient, owner: Owner
 ) -> None:
     owner.deliver("first")
-    stream = Stream(app_of(api), EVENTS, authorization=BEARER)
+    stream = Stream(api.app, EVENTS, authorization=BEARER)
     [first] = await stream.until(bool)
     await stream.hang_up()
     owner.deliver(*map(str, range(300)))
-    later = Stream(app_of(api), EVENTS, authorization=BEARER, last_event_id=first.id)
+    later = Stream(api.app, EVENTS, authorization=BEARER, last_event_id=first.id)
     assert texts(await later.until(lambda sent: len(sent) >= 200))[:200] == list(map(str, range(200)))
     await later.hang_up()
-    again = Stream(app_of(api), EVENTS, authorization=BEARER, last_event_id=later.sent[199].id)
+    again = Stream(api.app, EVENTS, authorization=BEARER, last_event_id=later.sent[199].id)
     assert texts(await again.until(lambda sent: len(sent) == 100)) == list(map(str, range(200, 300)))
     await again.hang_up()
 
 
-async def test_a_dead_letter_shows_at_once(api: httpx.AsyncClient, store: Store) -> None:
-    stream = Stream(app_of(api), EVENTS, authorization=BEARER)
+async def test_a_dead_letter_shows_at_once(api: AppClient, store: Store) -> None:
+    stream = Stream(api.app, EVENTS, authorization=BEARER)
     await stream.begun()
     fields = ("reason", "unknown-type", "detail", "why", "raw", b'{"type": "dance"}')
     id = await store.send("XADD", keys_of(FILE.slug).dead, "*", *fields)
     [dead] = await stream.until(bool)
     assert (dead.data["state"], dead.data["type"], dead.data["detail"]) == ("dead", "dance", "unknown-type")
     await stream.hang_up()
-    again = Stream(app_of(api), EVENTS, authorization=BEARER, last_event_id=dead.id)
+    again = Stream(api.app, EVENTS, authorization=BEARER, last_event_id=dead.id)
     await again.begun()
     await again.hang_up()
     assert again.sent == [] and id.decode() in dead.id
 
 
 async def test_a_stream_begins_without_events_that_a_linked_server_has_just_accepted(
-    api: httpx.AsyncClient, owner: Owner, store: Store
+    api: AppClient, owner: Owner, store: Store
 ) -> None:
     """It is not known yet whether Takaro has them: what tells of it comes a moment later."""
     keys = keys_of(FILE.slug)
@@ -196,34 +183,32 @@ async def test_a_stream_begins_without_events_that_a_linked_server_has_just_acce
     posted = PostedEvent(digest(b"1"), {"type": "log", "data": {"msg": "young"}})
     begun_us = await store.read_clock(keys.events)
     await events.append(EventBatch([posted]))
-    stream = Stream(app_of(api), EVENTS, authorization=BEARER)
+    stream = Stream(api.app, EVENTS, authorization=BEARER)
     sent = await stream.until(lambda sent: "young" in texts(sent))
     assert await store.read_clock(keys.events) - begun_us >= SETTLED_MS * 1000
     assert [one.data["state"] for one in sent] == ["delivered", "waiting"]
     await stream.hang_up()
 
 
-async def test_events_and_commands_of_all_servers_come_in_one_stream(
-    api: httpx.AsyncClient, owner: Owner
-) -> None:
+async def test_events_and_commands_of_all_servers_come_in_one_stream(api: AppClient, owner: Owner) -> None:
     owner.deliver("a")
     path = "/api/v1/stream?kinds=event,command"
-    stream = Stream(app_of(api), path, authorization=BEARER)
+    stream = Stream(api.app, path, authorization=BEARER)
     await stream.until(bool)
     owner.answer(Action.KICK_PLAYER, Outcome(error="no"))
     event, command = await stream.until(lambda sent: len(sent) == 2)
     assert texts([event]) == ["a"] and (command.name, command.data["slug"]) == ("command", FILE.slug)
     await stream.hang_up()
     owner.deliver("b")
-    later = Stream(app_of(api), path, authorization=BEARER, last_event_id=event.id)
+    later = Stream(api.app, path, authorization=BEARER, last_event_id=event.id)
     assert [one.name for one in await later.until(lambda sent: len(sent) == 2)] == ["command", "event"]
     await later.hang_up()
 
 
-async def test_commands_that_only_read_are_shown_on_request(api: httpx.AsyncClient, owner: Owner) -> None:
+async def test_commands_that_only_read_are_shown_on_request(api: AppClient, owner: Owner) -> None:
     commands = f"/api/v1/servers/{FILE.slug}/commands"
     paths = (commands, f"{commands}?reads=true", "/api/v1/stream?kinds=command,read")
-    streams = [Stream(app_of(api), path, authorization=BEARER) for path in paths]
+    streams = [Stream(api.app, path, authorization=BEARER) for path in paths]
     owner.answer(Action.KICK_PLAYER, Outcome())
     for stream in streams:
         await stream.until(bool)
@@ -237,9 +222,9 @@ async def test_commands_that_only_read_are_shown_on_request(api: httpx.AsyncClie
     assert came == [["kickPlayer", "banPlayer"], *2 * [["kickPlayer", "getPlayers", "banPlayer"]]]
 
 
-async def test_a_token_that_may_only_read_may_follow_until_it_is_deleted(api: httpx.AsyncClient) -> None:
+async def test_a_token_that_may_only_read_may_follow_until_it_is_deleted(api: AppClient) -> None:
     made = await api.post("/api/v1/tokens", json={"name": "viewer", "role": "read"})
-    stream = Stream(app_of(api), "/api/v1/stream", authorization=f"Bearer {made.json()['token']}")
+    stream = Stream(api.app, "/api/v1/stream", authorization=f"Bearer {made.json()['token']}")
     await stream.begun()
     assert stream.head["status"] == 200
     await api.delete("/api/v1/tokens/viewer")
@@ -254,19 +239,19 @@ async def test_a_token_that_may_only_read_may_follow_until_it_is_deleted(api: ht
     ],
 )
 async def test_a_stream_that_cannot_be_followed_is_refused(
-    api: httpx.AsyncClient, path: str, status: int, code: str
+    api: AppClient, path: str, status: int, code: str
 ) -> None:
     answer = await api.get(path, headers={"accept": "text/event-stream"})
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
 async def test_streams_beyond_the_limit_are_refused_and_nothing_is_followed_for_them(
-    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    api: AppClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use, follow = Mock(return_value=True), AsyncMock(return_value=None)
     monkeypatch.setattr(FleetActivity, "use", use)
     monkeypatch.setattr(RecentActivity, "follow", follow)
-    streams = [Stream(app_of(api), "/api/v1/stream", authorization=BEARER) for _ in range(MOST_STREAMS)]
+    streams = [Stream(api.app, "/api/v1/stream", authorization=BEARER) for _ in range(MOST_STREAMS)]
     for stream in streams:
         await stream.begun()
     for path in ("/api/v1/stream", "/api/v1/stream?kinds=event", EVENTS):
@@ -275,7 +260,7 @@ async def test_streams_beyond_the_limit_are_refused_and_nothing_is_followed_for_
     assert not use.called and not follow.called
     for stream in streams:
         await stream.hang_up()
-    one = Stream(app_of(api), "/api/v1/stream", authorization=BEARER)
+    one = Stream(api.app, "/api/v1/stream", authorization=BEARER)
     await one.begun()
     assert one.head["status"] == 200
     await one.hang_up()

@@ -38,7 +38,7 @@ from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
-from tests.support.sse import Stream
+from tests.support.sse import AppClient, Stream
 from tests.support.waiting import until
 
 TOKEN = "admin-token-0123456789"
@@ -60,7 +60,7 @@ async def page(
     served: tuple[str, ...] | None = None,
     mod_keys: tuple[str, ...] = (f"{KEY}-of-all",),
     registry: CollectorRegistry | None = None,
-) -> AsyncIterator[httpx.AsyncClient]:
+) -> AsyncIterator[AppClient]:
     """The page of servers of relay.toml: of `slug` and `others`, or of those that are `served`."""
     served_instances = tuple(
         Instance(
@@ -80,7 +80,7 @@ async def page(
     add_page(pages, context)
     tasks = [asyncio.create_task(context.fleet.run()), asyncio.create_task(directory.watch(lambda _: None))]
     await directory.complete.wait()
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url=base) as client:
+    async with AppClient(pages, base_url=base) as client:
         yield client
     for task in tasks:
         await cancelled(task)
@@ -359,7 +359,7 @@ async def test_without_redis_the_page_is_503_with_the_reason(slug: str) -> None:
     metrics = ModapiMetrics(CollectorRegistry())
     add_page(pages, AdminContext(directory, away, settings, metrics))
     await asyncio.sleep(0)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url=LOCAL) as client:
+    async with AppClient(pages, base_url=LOCAL) as client:
         answer = await client.get("/")
     assert answer.status_code == 503 and "Redis is away" in answer.text
     await cancelled(following)
@@ -565,9 +565,8 @@ async def test_an_accepted_event_is_shown_at_once_as_waiting(store: Store, slug:
 async def test_an_open_page_counts_as_a_stream_and_is_told_what_changes(store: Store, slug: str) -> None:
     registry = CollectorRegistry()
     async with page(store, slug, registry=registry) as client:
-        assert isinstance(client._transport, httpx.ASGITransport)
         for path in ("/live", f"/instance/{slug}/live"):
-            stream = Stream(client._transport.app, path, authorization=f"Bearer {TOKEN}")
+            stream = Stream(client.app, path, authorization=f"Bearer {TOKEN}")
             sent = await stream.until(bool)
             assert (sent[0].name, sent[0].data["id"]) == ("fragment", "notes")
             assert registry.get_sample_value("dayz_relay_api_streams") == 1

@@ -11,8 +11,14 @@ from services.relay.instances.record_store import RecordStore
 from services.relay.instances.records import Record
 from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, keys_of
 from services.relay.store.client import Script, Store
-from services.relay.store.event_stream import Delivered, EventStream, _Post
-from services.relay.store.repeats import digest
+from services.relay.store.event_stream import (
+    MAX_DEAD_EVENTS,
+    MAX_QUEUED_BYTES,
+    MAX_QUEUED_EVENTS,
+    Delivered,
+    EventStream,
+)
+from services.relay.store.repeats import NO_BEGINNING, digest
 from services.relay.store.stream_entries import NOT_ASKED, Appended, EventBatch, PostedEvent
 from tests.support.exact_clock import exact
 
@@ -32,8 +38,12 @@ async def overtake(store: Store, slug: str) -> bool:
 
 
 async def append_again(store: Store, slug: str) -> bool:
-    posted = _Post("a-token", BATCH, 0, 1 << 60)
-    return (await EventStream(store, slug)._append(posted, 0, 1.0))[0] == b"accepted"
+    keys = keys_of(slug)
+    stored_in = (keys.events, keys.intake, keys.dead, keys.players, keys.contact)
+    posted = ("a-token", "", digest("line"), 0, 0, 1 << 60, b"[{}]", 1)
+    most = (MAX_QUEUED_EVENTS, MAX_QUEUED_BYTES, MAX_DEAD_EVENTS)
+    reply = await store.run(Script("append"), stored_in, *posted, *most, "0", "", NO_BEGINNING, "", 0)
+    return bool(reply[0] == b"accepted")
 
 
 async def acknowledge(store: Store, slug: str) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 
 from services.relay.instances.facts import facts_of
 from services.relay.protocol.errors import LostLease
@@ -13,9 +14,7 @@ from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled
 from services.sim.takaro import requests
 from services.sim.takaro.socket import Answer
-from services.uplink.connection import socket_session
 from services.uplink.connection.link_times import LinkTimes
-from services.uplink.events.pump import EventPump
 from services.uplink.requests import handler
 from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.takaro import frames
@@ -239,7 +238,7 @@ async def test_a_socket_that_ends_by_our_fault_is_logged_with_its_instance_and_d
     owner = await linked.owner()
     [first] = linked.sockets()
     with monkeypatch.context() as broken:
-        broken.setattr(socket_session.SocketSession, "_read", failing)
+        broken.setattr(ClientConnection, "recv", failing)
         owner.owned.link.reconnect()
         await until(lambda: f"[{linked.slug}] a fault of the program in a frame" in caplog.text)
     linked.takaro.drop_connections()
@@ -253,7 +252,7 @@ async def test_a_pump_that_fails_by_a_fault_of_ours_is_begun_again_and_the_socke
     owner = await linked.owner()
     [first] = linked.sockets()
     with monkeypatch.context() as broken:
-        broken.setattr(EventPump, "_write", failing)
+        broken.setattr(frames, "game_event", failing)
         await linked.append(1)
         await until(lambda: owner.count("dayz_relay_faults_total", kind="loop") >= 2)
     await linked.arrived(1)

@@ -1,10 +1,10 @@
 """The admin port that both services have."""
 
-import httpx
 import pytest
 from fastapi import FastAPI
 
 from services.relay.service.http.health import add_health
+from tests.support.sse import AppClient
 
 
 async def ready() -> str:
@@ -29,7 +29,7 @@ async def test_an_unknown_path_is_answered_like_every_other(
     app = FastAPI(openapi_url=None)
     add_health(app, no_metrics, ready)
     app.mount("/api", FastAPI())
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin") as client:
+    async with AppClient(app, base_url="http://admin") as client:
         answer = await client.request(method, path)
     assert (answer.status_code, answer.json()) == (status, {"error": words})
 
@@ -39,5 +39,5 @@ async def test_a_head_request_is_answered_too(path: str) -> None:
     app = FastAPI(openapi_url=None)
     add_health(app, no_metrics, ready)
     app.mount("/", FastAPI())  # the page, which takes whatever is left
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin") as client:
+    async with AppClient(app, base_url="http://admin") as client:
         assert (await client.head(path)).status_code == 200
