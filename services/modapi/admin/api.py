@@ -51,7 +51,8 @@ def add_api(pages: FastAPI, context: AdminContext) -> None:
     """Adds `/api/v1`, and the paths of the version before, to the admin port."""
     tokens = context.tokens
     pages.mount("/api/v1", AdminAuthentication(make_api(context), tokens, problems.response))
-    pages.mount("/api", AdminAuthentication(old_api.make_api(context), tokens, old_api.refusal))
+    old = AdminAuthentication(old_api.make_api(context), tokens, old_api.refusal, old_api.SUPERSEDED)
+    pages.mount("/api", old)
 
 
 def make_api(context: AdminContext) -> FastAPI:

@@ -4,8 +4,9 @@ This comes before FastAPI, which would read a body before it checks the sender. 
 admin port: it refuses requests whose senders have gone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from types import MappingProxyType
 
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.datastructures import Headers, MutableHeaders
@@ -38,45 +39,37 @@ _WRONG_TOKEN = (
 class AdminAuthentication:
     """Lets calls with a token through to `app`, and those for its description.
 
-    `refusal` makes the answer to all others. `state.role` of a request says what its token
-    may do.
+    `refusal` makes the answer to all others. Every answer has the version of the relay, and `headers`.
+    `state.role` of a request says what its token may do.
     """
 
-    def __init__(self, app: ASGIApp, tokens: AdminTokens, refusal: Refusal) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        tokens: AdminTokens,
+        refusal: Refusal,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._app = app
         self._tokens = tokens
         self._refusal = refusal
-        self._version = version("dayz-relay")
+        self._headers = {RELAY_HEADER: version("dayz-relay"), **headers}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[RELAY_HEADER] = self._version
+                MutableHeaders(scope=message).update(self._headers)
             await send(message)
 
-        await self._answer(scope, receive, send_named)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].removeprefix(scope.get("root_path", "")) == OPEN_PATH:
-            await self._app(scope, receive, send)
-            return
-        try:
-            await self._check_token(scope)
-            body, _ = await read_body(scope, receive, refuse_beyond_bytes=MAX_BODY_BYTES)
-            _check_type(scope, body)
-        except ApiError as error:
-            return await self._refusal(error.code, str(error))(scope, receive, send)
-        except TooLarge:
-            what = f"the body is over {MAX_BODY_BYTES} bytes"
-            return await self._refusal(ErrorCode.TOO_LARGE, what)(scope, receive, send)
-        except CutShort:
-            return
-        given: list[Message] = [{"type": "http.request", "body": body}]
-
-        async def again() -> Message:
-            return given.pop() if given else await receive()
-
-        await self._app(scope, again, send)
+        if scope["type"] == "http" and scope["path"].removeprefix(scope.get("root_path", "")) != OPEN_PATH:
+            try:
+                await self._check_token(scope)
+                receive = await _with_whole_body(scope, receive)
+            except ApiError as error:
+                return await self._refusal(error.code, str(error))(scope, receive, send_named)
+            except CutShort:
+                return
+        await self._app(scope, receive, send_named)
 
     async def _check_token(self, scope: Scope) -> None:
         token = bearer_of(Headers(scope=scope)) or ""
@@ -117,15 +110,22 @@ class StillThere:
         await self._app(scope, receive, send)
 
 
-def _check_type(scope: Scope, body: bytes) -> None:
-    """A page of another site can send a form, or text, without being asked; JSON it cannot."""
-    if not body:
-        return
-    kind = Headers(scope=scope).get("content-type", "")
-    if kind.partition(";")[0].strip().lower() != "application/json":
-        raise ApiError(
-            ErrorCode.UNSUPPORTED_MEDIA_TYPE, "send the body with `content-type: application/json`"
-        )
+async def _with_whole_body(scope: Scope, receive: Receive) -> Receive:
+    """Reads the body, and gives it again. Raises ApiError, CutShort."""
+    try:
+        body, _ = await read_body(scope, receive, refuse_beyond_bytes=MAX_BODY_BYTES)
+    except TooLarge:
+        raise ApiError(ErrorCode.TOO_LARGE, f"the body is over {MAX_BODY_BYTES} bytes") from None
+    kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+    if body and kind != "application/json":  # a page of another site can send a form, or text, but no JSON
+        what = "send the body with `content-type: application/json`"
+        raise ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, what)
+    given: list[Message] = [{"type": "http.request", "body": body}]
+
+    async def again() -> Message:
+        return given.pop() if given else await receive()
+
+    return again
 
 
 def bearer_of(headers: Headers) -> str | None:

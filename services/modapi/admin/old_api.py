@@ -7,7 +7,7 @@ import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
@@ -78,8 +78,8 @@ class ApiRefusal(BaseModel):
 
 def refusal(code: ErrorCode, detail: str) -> JSONResponse:
     """An error in the form of these calls. `detail` may hold what was sent."""
-    headers = {"www-authenticate": "Bearer"} if code.status == 401 else {}
-    return JSONResponse({"error": clean(detail)}, code.status, {**headers, **SUPERSEDED})
+    headers = {"www-authenticate": "Bearer"} if code.status == 401 else None
+    return JSONResponse({"error": clean(detail)}, code.status, headers)
 
 
 def make_api(context: AdminContext) -> FastAPI:
@@ -88,7 +88,7 @@ def make_api(context: AdminContext) -> FastAPI:
         title="dayz-relay admin API",
         docs_url=None,  # its page would load scripts from elsewhere, beside the token that one types into it
         redoc_url=None,
-        dependencies=[Depends(_SCHEME), Depends(_superseded)],
+        dependencies=[Depends(_SCHEME)],
         responses={status: {"model": ApiRefusal} for status in (401, 404, 409, 413, 422, 503)},
         exception_handlers={
             **dict.fromkeys(RAISED, _refused),
@@ -129,10 +129,6 @@ async def rotate_mod_key(rotated: Annotated[models.RotatedServer, Depends(server
 
 
 _router.delete("/{slug}", status_code=204)(servers.delete_server)
-
-
-def _superseded(response: Response) -> None:
-    response.headers.update(SUPERSEDED)
 
 
 def _old(server: models.Server) -> dict[str, Any]:

@@ -144,15 +144,11 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     code = ErrorCode.METHOD_NOT_ALLOWED if wrong_method else ErrorCode.NOT_FOUND
     answer = response(code, "there is no such call: /api/v1/openapi.json describes all")
     if wrong_method:  # Starlette names the methods of one route alone
-        answer.headers["allow"] = ", ".join(sorted(_methods(request)))
+        path = request.scope["path"].removeprefix(request.scope["root_path"])
+        calls = request.app.openapi()["paths"].items()
+        methods = {method.upper() for one, of in calls if compile_path(one)[0].match(path) for method in of}
+        answer.headers["allow"] = ", ".join(sorted(methods or {"GET"}))  # or the description itself
     return answer
-
-
-def _methods(request: Request) -> set[str]:
-    """The methods of all calls with the path of this one."""
-    path, described = request.scope["path"].removeprefix(request.scope["root_path"]), request.app.openapi()
-    calls = [found for one, found in described["paths"].items() if compile_path(one)[0].match(path)]
-    return {method.upper() for found in calls for method in found} or {"GET"}  # of the description itself
 
 
 async def _fault(_: Request, __: Exception) -> JSONResponse:
@@ -164,7 +160,10 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     if found and found[0]["type"] == "json_invalid":
-        return response(ErrorCode.UNREADABLE_JSON, _unreadable(found[0], str(error.body or "")))
+        at, what = found[0]["loc"][-1], found[0]["ctx"]["error"]
+        place = json.JSONDecodeError("", str(error.body or ""), at if isinstance(at, int) else 0)
+        what = f"the body is no JSON: {what} in line {place.lineno}, column {place.colno}"
+        return response(ErrorCode.UNREADABLE_JSON, what)
     errors = wrong_values(error)
     return response(ErrorCode.INVALID, in_words(errors), errors)
 
@@ -175,12 +174,6 @@ HANDLERS: dict[Any, Any] = {
     RequestValidationError: _invalid,
     Exception: _fault,
 }
-
-
-def _unreadable(error: dict[str, Any], body: str) -> str:
-    at = error["loc"][-1]
-    place = json.JSONDecodeError("", body, at if isinstance(at, int) else 0)
-    return f"the body is no JSON: {error['ctx']['error']} in line {place.lineno}, column {place.colno}"
 
 
 def wrong_values(error: RequestValidationError) -> list[FieldError]:

@@ -8,9 +8,7 @@ recognise their repeats by the secret, which they make again (relay/instances/on
 import contextlib
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any
 
 import orjson
@@ -44,6 +42,8 @@ _MOST_CHARS = 255
 _BEGIN, _END = Script("begin_call"), Script("end_call")
 _KEYS = (CALL_ANSWERS, CALL_TIMES)
 _NOT_DONE = (ApiError, StoreError, InstanceConflict, NoSuchInstance, HTTPException, RequestValidationError)
+
+CarryOut = Callable[[Request], Awaitable[Response]]
 
 IdempotencyKey = Annotated[
     str | None,
@@ -89,65 +89,47 @@ class OnceRoute(APIRoute):
             key = request.headers.get("idempotency-key", "")
             if not 0 < len(key) <= _MOST_CHARS:
                 return await carry_out(request)
-            store = request.app.state.context.store
-            async with noted(store, request, key, await request.body(), keeps_answer=keeps_answer) as call:
-                if call.first_answer:
-                    return call.first_answer
-                request.state.once = call.once
-                response = await carry_out(request)
-                call.answer = response
-                return response
+            return await _once(request, key.encode(), carry_out, keeps_answer=keeps_answer)
 
         return handler if self._is_post else carry_out
 
 
-@dataclass(slots=True)
-class NotedCall:
-    """`once` makes its secrets. `first_answer`: what a repeat gets. `answer`: its own, for repeats of it."""
+async def _once(request: Request, key: bytes, carry_out: CarryOut, *, keeps_answer: bool) -> Response:
+    """Carries the call out, or gives the answer that is known.
 
-    once: Once
-    first_answer: Response | None = None
-    answer: Response | None = None
-
-
-@asynccontextmanager
-async def noted(
-    store: Store, request: Request, key: str, body: bytes, *, keeps_answer: bool = False
-) -> AsyncIterator[NotedCall]:
-    """Notes the call that the block carries out, and forgets it if it is refused.
-
-    Raises ApiError, IdempotencyConflict, StoreError, and what the block raises.
+    Raises ApiError, IdempotencyConflict, StoreError, and what the call raises.
     """
-    token = token_of(request)
-    id = _mac(token, b"call", request.url.path.encode(), key.encode()).hex()
-    claim = {"asked": _mac(token, b"body", body).hex(), "claim": secrets.token_hex(16)}
-    begun = orjson.dumps(claim)
-    known = await store.run_until(WITHIN_S, _BEGIN, _KEYS, id, begun, KEPT_MS, MOST_CALLS, durable=True)
-    first: dict[str, Any] = orjson.loads(known[0]) if known else claim
-    seed = _mac(token, b"seed", first.get("claim", "").encode(), key.encode())
-    call = NotedCall(Once(seed, was_done="status" in first))
+    store: Store = request.app.state.context.store
+    token, body = token_of(request), await request.body()
+    id = _mac(token, b"call", request.url.path.encode(), key).hex()
+    call = {"asked": _mac(token, b"body", body).hex(), "claim": secrets.token_hex(16)}
+    claim = orjson.dumps(call)
+    known = await store.run_until(WITHIN_S, _BEGIN, _KEYS, id, claim, KEPT_MS, MOST_CALLS, durable=True)
+    first: dict[str, Any] = orjson.loads(known[0]) if known else call
+    if not hmac.compare_digest(first["asked"], call["asked"]):
+        raise IdempotencyConflict(USED_OTHERWISE)
+    if known and keeps_answer:
+        return _first_answer(first, age_ms=known[1])
+    seed = _mac(token, b"seed", first.get("claim", "").encode(), key)
+    request.state.once = Once(seed, was_done="status" in first)
     if known:
-        if not hmac.compare_digest(first["asked"], claim["asked"]):
-            raise IdempotencyConflict(USED_OTHERWISE)
-        call.first_answer = _first_answer(first, age_ms=known[1]) if keeps_answer else None
-        yield call
-        return
+        return await carry_out(request)
 
-    async def end(text: bytes) -> None:
+    async def end(answer: bytes) -> None:
         with contextlib.suppress(StoreError):  # repeats hear then that the end is unknown
-            await store.run_until(WITHIN_S, _END, _KEYS, id, begun, text, durable=True)
+            await store.run_until(WITHIN_S, _END, _KEYS, id, claim, answer, durable=True)
 
     try:
-        yield call
+        response = await carry_out(request)
     except _NOT_DONE as error:
         is_unknown = isinstance(error, ApiError) and error.code is ErrorCode.OUTCOME_UNKNOWN
-        # A new secret may have been stored all the same. A repeat has to make the same one.
-        if not (is_unknown or (isinstance(error, StoreError) and not keeps_answer)):
+        # A new secret may have been stored all the same: a repeat has to make the same one.
+        if not is_unknown and (keeps_answer or not isinstance(error, StoreError)):
             await end(b"")
         raise
-    if call.answer:
-        kept = bytes(call.answer.body).decode() if keeps_answer else ""
-        await end(orjson.dumps({**claim, "status": call.answer.status_code, "body": kept}))
+    text = bytes(response.body).decode() if keeps_answer else ""
+    await end(orjson.dumps({**call, "status": response.status_code, "body": text}))
+    return response
 
 
 def _first_answer(first: dict[str, Any], age_ms: int) -> Response:

@@ -3,9 +3,8 @@
 They change what is stored in Redis, never relay.toml.
 """
 
-import secrets
+import hmac
 from collections import Counter
-from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlencode
 
 from pydantic import ValidationError
@@ -14,16 +13,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.modapi.admin import servers
+from services.modapi.admin.authentication import token_of
 from services.modapi.admin.context import AdminContext
 from services.modapi.admin.dead_letters import retry
 from services.modapi.admin.models import NewServer, Rotation
-from services.modapi.admin.repeats import NotedCall, noted
 from services.modapi.page import server
 from services.modapi.page.access import PageAccess, Reader, check_own_page, form_of, own_path
 from services.modapi.page.pages import Pages
 from services.modapi.page.rendering import page
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.messages import MAX_MESSAGE_CHARS, check_enabled, send_message
+from services.relay.instances.once import Once
 from services.relay.protocol.errors import InstanceConflict, NotCarriedOut, StoreError, in_our_words
 from services.relay.protocol.records import DEAD_LETTER_ID
 from services.relay.service.settings_values import slug_of
@@ -47,8 +47,7 @@ class Forms:
                 slug=fields["slug"] or slug_of(fields["name"]),
                 registration_token=fields["registration_token"] or None,  # type: ignore[arg-type]
             )
-            async with self._noted(request, form) as call:
-                made = await servers.create_server(new, call.once, self._context)
+            made = await servers.create_server(new, _once_of(request, form), self._context)
         except ValidationError as error:
             return await self._pages.add_form(request, reader, 422, problem=_problem(error), fields=fields)
         except InstanceConflict as error:
@@ -68,9 +67,8 @@ class Forms:
                     await self._context.registry.patch(slug, disabled=verb == "disable")
                     return RedirectResponse(f"{own_path(form.get('next', ''))}?{verb}d={slug}", 303)
                 case "rotate":
-                    rotation = Rotation(force=bool(form.get("force")))
-                    async with self._noted(request, form) as call:
-                        made = await servers.rotate_mod_key(slug, call.once, self._context, rotation)
+                    rotation, once = Rotation(force=bool(form.get("force"))), _once_of(request, form)
+                    made = await servers.rotate_mod_key(slug, once, self._context, rotation)
                     return await self._pages.server(
                         request, reader, config=made.mod_config, notice=server.ROTATED
                     )
@@ -126,11 +124,6 @@ class Forms:
         request.session.clear()
         return RedirectResponse("/login", 303)
 
-    def _noted(self, request: Request, form: dict[str, str]) -> AbstractAsyncContextManager[NotedCall]:
-        """A call that makes a key. If the same form is sent again, it makes the same key."""
-        once = form.get("once") or secrets.token_urlsafe()
-        return noted(self._context.store, request, once, urlencode(form).encode())
-
     async def _say(self, slug: str, text: str) -> Response:
         if not text or len(text) > MAX_MESSAGE_CHARS:
             raise HTTPException(422, f"A message has 1 to {MAX_MESSAGE_CHARS} characters.")
@@ -143,6 +136,12 @@ class Forms:
             unknown = "Whether the message was sent is not known: look at the last commands of the server."
             raise HTTPException(503, f"{error}. {unknown}") from error
         return RedirectResponse(f"/instance/{slug}?message={sent.state}", 303)
+
+
+def _once_of(request: Request, form: dict[str, str]) -> Once | None:
+    """Makes the same key if the same form is sent again: the word `once` is in no other."""
+    sent = f"{request.url.path} {urlencode(form)}"
+    return Once(hmac.digest(token_of(request).encode(), sent.encode(), "sha256")) if "once" in form else None
 
 
 def _login(problem: str, next: str, status: int = 200) -> Response:

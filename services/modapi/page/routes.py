@@ -16,7 +16,6 @@ from services.modapi.admin.context import AdminContext
 from services.modapi.page import rendering
 from services.modapi.page.access import PageAccess, Reader
 from services.modapi.page.forms import Forms
-from services.modapi.page.live import LivePages
 from services.modapi.page.pages import Pages
 from services.modapi.page.rendering import page
 from services.relay.protocol.errors import NoSuchInstance, StoreError
@@ -32,19 +31,18 @@ def add_page(app: FastAPI, context: AdminContext) -> None:
     """Adds the page to the admin port."""
     modapi = context.settings.modapi
     token = modapi.admin_token.get_secret_value() if modapi.admin_token else None
-    live = LivePages(context)
     limits, loopback = context.settings.limits, is_loopback(modapi.admin_host)
     access = PageAccess(token, limits, context.store, loopback=loopback)
-    pages = Pages(context, live)
+    pages = Pages(context)
     forms = Forms(access, context, pages)
     for_readers = access.for_readers
     routes = [
         Route("/", for_readers(pages.fleet), middleware=_GZIP),
-        Route("/live", for_readers(live.fleet_changes)),
+        Route("/live", for_readers(pages.fleet_changes)),
         Route("/add", for_readers(pages.add_form)),
         Route("/add", for_readers(forms.add), methods=["POST"]),
         Route("/instance/{slug}", for_readers(pages.server)),
-        Route("/instance/{slug}/live", for_readers(live.server_changes)),
+        Route("/instance/{slug}/live", for_readers(pages.server_changes)),
         Route("/instance/{slug}/{verb}", for_readers(forms.change), methods=["POST"]),
         Route("/instance/{slug}/{verb}", for_readers(_server)),
         Route("/instance/{slug}/dead/{id}/{verb}", for_readers(forms.dead_letters), methods=["POST"]),
