@@ -27,28 +27,24 @@ DEAD_LETTERS = 20  # number of dead letters to read at once
 
 FOLLOW_EVERY_S = 0.5
 
+_WAITS = EventState.WAITING
+
 
 async def accepted(store: Store, slug: str, facts: Facts, settled_ms: int = 0) -> list[ActivityEntry]:
-    """The newest events that wait for Takaro, at most REMEMBERED, and the newest dead letters of the mod's.
-    The newest come first.
-
-    Events are among them from the age `settled_ms` on: most are delivered in a moment (`undelivered`).
-    Raises StoreError.
-    """
+    """The newest events that wait for Takaro, at most REMEMBERED, from the age `settled_ms` on, and the
+    newest dead letters of the mod's. The newest come first. Raises StoreError."""
     return (await _Follower(store, slug).look(facts, settled_ms))[::-1]
 
 
 def settled_ms(facts: Facts) -> int:
-    """The age from which an event counts as waiting for those who follow. While Takaro takes events, most
-    younger ones are delivered in a moment. Without a link none is. Pure."""
+    """The age from which an event counts as waiting for those who follow: while Takaro takes events, most
+    younger ones are delivered in a moment. Pure."""
     return SETTLED_MS if facts.uplink and facts.link == LinkState.READY else 0
 
 
 def undelivered(accepted: Iterable[ActivityEntry], ended: Iterable[ActivityEntry]) -> list[ActivityEntry]:
-    """The `accepted` events without those that have `ended` meanwhile. Pure.
-
-    An event that was just delivered may still be in the stream. An equal later one is another event.
-    """
+    """The `accepted` events without those that have `ended` meanwhile: an event that was just delivered may
+    still be in the stream. An equal later one is another event. Pure."""
     ends = [entry for entry in ended if entry.kind == "event"]
     return [
         entry
@@ -61,10 +57,8 @@ def undelivered(accepted: Iterable[ActivityEntry], ended: Iterable[ActivityEntry
 
 
 async def follow(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
-    """Yields the events that wait, and the dead letters, every FOLLOW_EVERY_S; each once.
-
-    The first list has the newest. While Redis is away the lists are empty. Never ends by itself.
-    """
+    """Yields the events that wait, and the dead letters, every FOLLOW_EVERY_S; each once. The first list has
+    the newest. While Redis is away the lists are empty. Never ends by itself."""
     follower = _Follower(store, slug)
     while True:
         found: list[ActivityEntry] = []
@@ -84,10 +78,8 @@ class _Follower:
         self._last_dead_letter: str | None = None
 
     async def look(self, facts: Facts, settled_ms: int) -> list[ActivityEntry]:
-        """The entries that are new since the last call, the oldest first. Raises StoreError.
-
-        Of a server without any it costs no call of Redis.
-        """
+        """The entries that are new since the last call, the oldest first. If there are none it costs no call
+        of Redis. Raises StoreError."""
         (waits, last_entry), (dead, last_dead_letter) = await asyncio.gather(
             self._waiting(facts, settled_ms), self._dead(facts)
         )
@@ -147,19 +139,10 @@ def undelivered_events(entries: Iterable[StreamEntry], delivered: Delivered) -> 
     for entry in entries:
         skip = delivered.skip if entry.id == delivered.entry else 0
         needed = delivered.needed.get(entry.id, -1)  # all bits
-        found += [
-            ActivityEntry(
-                "event",
-                entry.accepted_ms,
-                event["type"],
-                event["data"],
-                EventState.WAITING,
-                0,
-                id=f"{EventState.WAITING}-{entry.id}-{number}",
-            )
-            for number, event in reversed(list(enumerate(entry.events)))
-            if number >= skip and needed >> number & 1
-        ]
+        for number, event in reversed(list(enumerate(entry.events))):
+            if number >= skip and needed >> number & 1:
+                at_ms, id = entry.accepted_ms, f"{_WAITS}-{entry.id}-{number}"
+                found.append(ActivityEntry("event", at_ms, event["type"], event["data"], _WAITS, 0, id=id))
     return found
 
 

@@ -68,11 +68,9 @@ def publish(store: Store, slug: str, run: str, numbered: Iterable[tuple[int, Act
 async def watch(
     store: Store, slug: str, watched_ms: int = WATCHED_MS, again_s: float = WATCH_AGAIN_S
 ) -> AsyncIterator[list[ActivityEntry]]:
-    """Yields the activity of the instance, each entry once. The first list is empty: it has subscribed.
-
-    What the owner remembers comes within about a second, perhaps after newer entries. While Redis is away
-    nothing comes. Never ends by itself.
-    """
+    """Yields the activity of the instance, each entry once. The first list is empty: it has subscribed. What
+    the owner remembers comes within about a second, perhaps after newer entries. While Redis is away nothing
+    comes. Never ends by itself."""
     seen: dict[tuple[str, int], None] = {}  # run of an owner, and number of an entry; the newest last
     watching: asyncio.Task[None] | None = None
     try:

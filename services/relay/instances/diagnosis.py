@@ -159,10 +159,8 @@ def wrong_keys(
 def diagnose(
     entry: ServedEntry, facts: Facts, base_url: str, wrong_call: WrongKeyCall | None = None
 ) -> list[Problem]:
-    """The problems of an instance, the worst first.
-
-    `base_url` is the address that mods call, `wrong_call` a call of this instance's mod with a wrong key.
-    """
+    """The problems of an instance, the worst first. `base_url` is the address that mods call, `wrong_call` a
+    call of this instance's mod with a wrong key."""
     found, slug = [], entry.instance.slug
     if entry.disabled:
         fix = f"dayz-relay instance enable {slug}"

@@ -15,21 +15,15 @@ from services.relay.service.settings import Instance
 
 @dataclass(frozen=True, slots=True)
 class ServedEntry:
-    """One instance of relay.toml or Redis.
+    """One instance of relay.toml or Redis."""
 
-    `instance` has the registration token that is used. If it comes from Redis, it has no mod keys: only their
-    digests are known, in `keys`. `note` is what is wrong with the entry, "" for nothing; a `shadowed` entry
-    is not served because of that. `added_ms` is on Redis' clock; it is 0 for an instance of the file and for
-    its keys, because nobody knows it.
-    """
-
-    instance: Instance
+    instance: Instance  # with the registration token that is used; from Redis: without mod keys
     origin: Origin
     keys: tuple[KeyDigest, ...]
     disabled: bool = False
-    shadowed: bool = False
-    note: str = ""
-    added_ms: int = 0
+    shadowed: bool = False  # it is not served because of the note
+    note: str = ""  # what is wrong with the entry
+    added_ms: int = 0  # on Redis' clock; 0, as that of its keys, for an instance of the file: nobody knows it
     external_id: str | None = None
 
     @property
@@ -41,11 +35,8 @@ class ServedEntry:
 def merge(
     file: Iterable[Instance], stored: Mapping[str, Record], age_s: AgeS, fleet_token: SecretStr | None = None
 ) -> dict[str, ServedEntry]:
-    """All instances by slug, those of the file first.
-
-    `age_s` gives the age of a time on Redis' clock. `fleet_token` is the registration token of stored
-    instances that have none of their own.
-    """
+    """All instances by slug, those of the file first. `age_s` gives the age of a time on Redis' clock.
+    `fleet_token` is the registration token of stored instances that have none of their own."""
     entries: dict[str, ServedEntry] = {}
     identities: dict[str, str] = {}  # digest -> slug
     keys: dict[str, str] = {}

@@ -19,10 +19,8 @@ _FACTS = Script("facts")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What Redis knows of one instance, in the order of facts.lua's reply.
-
-    Times are ms on Redis' clock; "" and None mean unknown, or none.
-    """
+    """What Redis knows of one instance, in the order of facts.lua's reply. Times are ms on Redis' clock; ""
+    and None mean unknown, or none."""
 
     now_ms: int
     uplink: str  # name of the uplink that owns the instance
@@ -63,15 +61,10 @@ class Facts:
 
 async def facts_of(store: Store, slug: str) -> Facts:
     """The facts of one instance. Raises StoreError."""
-    keys = keys_of(slug)
-    found = await store.run(
-        _FACTS,
-        (
-            *(keys.lease, keys.link, keys.contact, keys.intake, keys.events),
-            *(keys.waiting, keys.dead, keys.mirror, keys.mod, keys.failed),
-        ),
-        FAILED_KEPT_MS,
-    )
+    of = keys_of(slug)
+    keys = [of.lease, of.link, of.contact, of.intake, of.events]
+    keys += [of.waiting, of.dead, of.mirror, of.mod, of.failed]
+    found = await store.run(_FACTS, keys, FAILED_KEPT_MS)
     values: list[Any] = [one.decode(errors="replace") if isinstance(one, bytes) else one for one in found]
     known = Facts(*values)
     return replace(known, players=None) if known.is_silent else known
@@ -114,6 +107,6 @@ def server_cause(facts: Facts, *, has_token: bool) -> ServerCause:
         return ServerCause.NO_OWNER
     if facts.silent_s is None:
         return ServerCause.NEVER_CALLED
-    if facts.silent_s > SILENT_AFTER_S:
+    if facts.is_silent:
         return ServerCause.SILENT
     return ServerCause.UP if facts.link == LinkState.READY else ServerCause.NOT_LINKED

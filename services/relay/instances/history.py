@@ -156,9 +156,8 @@ async def read_half_hours(store: Store, slug: str, now_ms: int, there_ms: int = 
     accepted: Counter[int] = Counter()
     for minute, count in _accepted(minutes).items():
         accepted[minute * 60 // LENGTH_S] += count
-    numbers = [int(word) for word in (earlier or b"").split()]
-    for number, count in zip(numbers[::2], numbers[1::2], strict=True):
-        accepted[number] += count
+    for half_hour, total in pairs((earlier or b"").split()):
+        accepted[int(half_hour)] += int(total)
     linked_s = {int(number): int(seconds) for number, seconds in pairs(linked)}
     return last_day(accepted, linked_s, now_ms, there_ms)
 

@@ -33,10 +33,8 @@ def check_enabled(entry: ServedEntry) -> None:
 
 
 async def send_message(store: Store, slug: str, text: str, most_waiting: int) -> ActivityEntry:
-    """Queues the message for the mod and waits for its end, up to ANSWER_WITHIN_S.
-
-    The entry is shown to whoever watches the server. If the mod refused, its text is in `detail`. The end is
-    QUEUE_FULL if `most_waiting` commands wait.
+    """Queues the message for the mod and waits for its end, up to ANSWER_WITHIN_S; shows it to whoever
+    watches the server. If the mod refused, its text is in `detail`. QUEUE_FULL: `most_waiting` commands wait.
 
     Raises StoreError if the message may not be queued; if it is a NotCarriedOut, it certainly is not.
     """

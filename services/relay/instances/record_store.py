@@ -1,7 +1,4 @@
-"""The records of instances in Redis: reads all, and changes one.
-
-A change takes effect only if nobody else has changed the record since it was read.
-"""
+"""The records of instances in Redis: reads all, and changes one if nobody else has changed it meanwhile."""
 
 import logging
 import secrets
@@ -23,8 +20,7 @@ from services.relay.service.clocks import boot_id, boottime_s
 from services.relay.store.client import Script, Store, pairs
 from services.relay.store.clock import SteppedClock
 
-CLOCK_STORED_EVERY_S = 30.0
-"""How often a service stores its last reading of Redis' clock: the next one goes on from it."""
+CLOCK_STORED_EVERY_S = 30.0  # a service stores its last reading of Redis' clock: the next one goes on from it
 
 TRIES = 20  # number of attempts at a change while others change the same record
 
@@ -86,10 +82,7 @@ class RecordStore:
         self.clock = SteppedClock(boot_id())
 
     def age_s(self, at_ms: float, behind: bool | None = None) -> float:
-        """At least how long ago Redis' clock showed `at_ms`; 0 before the first look.
-
-        `behind`: whether it had shown more before; None: unknown.
-        """
+        """At least how long ago Redis' clock showed `at_ms` (see `age_of`); 0 before the first look."""
         return self.clock.age(at_ms, boottime_s(), behind=behind).least_s
 
     async def look(self, version: str | None = None) -> RecordTexts:
@@ -112,10 +105,7 @@ class RecordStore:
         self, slug: str, make: Callable[[Record | None, int], Record], deleted_after_s: float | None = None
     ) -> Record:
         """Replaces a record by `make(record, Redis' time)`, which may raise; tries again if somebody else was
-        faster. Raises InstanceConflict too.
-
-        `deleted_after_s`: when the data of the instance is to be deleted; None: not at all.
-        """
+        faster. Its data is deleted after `deleted_after_s`, or not at all. Raises InstanceConflict too."""
         for _ in range(TRIES):
             found = await self.look()
             old = found.stored(slug)
@@ -128,10 +118,8 @@ class RecordStore:
     async def replace(
         self, slug: str, old: StoredRecord | None, new: Record | None, due_ms: int | None = None
     ) -> bool:
-        """Replaces `old` by `new`; None means no record. Returns False if the record is not `old` any more.
-
-        `due_ms`: when its data is to be deleted. Raises InstanceConflict if another one has the identity.
-        """
+        """Replaces `old` by `new`; None means no record. Its data is to be deleted at `due_ms`. Returns False
+        if the record is not `old` any more. Raises InstanceConflict if another one has the identity."""
         reply = await self._store.run_until(
             self.within_s,
             _CHANGE,
@@ -153,10 +141,8 @@ class RecordStore:
         return bool(reply[0] == b"done")
 
     async def put_back(self, records: Mapping[str, Record]) -> int:
-        """Writes `records` into a Redis that was emptied, all or none. Several services may call it at once.
-
-        Returns the number of records written; 0: Redis is not empty, or another service was faster.
-        """
+        """Writes `records` into a Redis that was emptied, all or none. Returns the number of records written;
+        0: Redis is not empty, or another service was faster."""
         kept = {slug: record for slug, record in records.items() if record.removed_ms is None}
         written = await self._store.run_until(
             self.within_s,

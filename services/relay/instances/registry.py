@@ -19,11 +19,9 @@ from services.relay.store.client import Store, pairs
 
 KEY_BYTES = 32
 
-REMOVED_KEPT_S = 24 * 3600.0
-"""How long the data of a removed instance is kept: until then it can be added again with its data."""
+REMOVED_KEPT_S = 24 * 3600.0  # how long a removed instance can be added again with its data
 
-PURGED_AFTER_S = 5.0
-"""Delay before a purge deletes data: a service that has not heard of the removal yet could still write."""
+PURGED_AFTER_S = 5.0  # a service that has not heard of the removal yet could still write
 
 OVERLAP_S = 24 * 3600  # default time for which a replaced mod key still works
 
@@ -71,10 +69,8 @@ class Registry:
         once: Once | None = None,
         **given: Unpack[InstanceFields],
     ) -> Issued:
-        """Adds an instance, or restores a removed one that has the same identity, with its data.
-
-        A repeat with the same `once` returns what the first call returned.
-        """
+        """Adds an instance, or restores a removed one that has the same identity, with its data. A repeat
+        with the same `once` returns what the first call returned."""
         self._refuse_those_of_the_file(slug, identity_token)
         for instance in self._file():
             if not instance.mod_keys:
@@ -134,11 +130,8 @@ class Registry:
         return Issued(await self.records.change(slug, make), mod_key)
 
     async def remove(self, slug: str, *, purge: bool = False) -> None:
-        """Removes an instance. Its data is deleted a day later, with `purge` at once.
-
-        The stored record of an instance that relay.toml has too can be removed: the instance of the file
-        keeps running, with the data.
-        """
+        """Removes an instance. Its data is deleted a day later, with `purge` at once. If relay.toml has the
+        instance too, that one keeps running, with the data."""
 
         def make(old: Record | None, now_ms: int) -> Record:
             if old is None or old.removed_ms is not None:
@@ -151,10 +144,7 @@ class Registry:
 
     async def forget_removed(self) -> list[str]:
         """Deletes the data of removed instances that are due, and returns their slugs. One service calls it.
-
-        It marks the record as purging, deletes the data, then the record: so nobody restores the instance
-        while its data is being deleted.
-        """
+        The record is marked as purging first, so nobody restores the instance meanwhile."""
         found = await self.records.look()
         removals = await self._store.send("ZRANGE", INSTANCES_REMOVALS, 0, -1, "WITHSCORES")
         forgotten = []

@@ -17,14 +17,11 @@ _CONTACT = Script("contact")
 
 @dataclass(frozen=True, slots=True)
 class LinkInfo:
-    """The link to Takaro as an uplink last wrote it.
-
-    `game_server_id` is "" until Takaro has given one; `why` is what is wrong, "" for nothing.
-    """
+    """The link to Takaro as an uplink last wrote it."""
 
     state: str = ""
-    game_server_id: str = ""
-    why: str = ""
+    game_server_id: str = ""  # "" until Takaro has given one
+    why: str = ""  # what is wrong
 
 
 class InstanceState:
@@ -63,12 +60,9 @@ class InstanceState:
 
 
 class OnlinePlayers(NamedTuple):
-    """`age_s`: how long ago the mod last said who is online; None: it never has.
+    """The players who are online, as records as Takaro gets them, with a last known `position` or None."""
 
-    A player is a record as Takaro gets it, with its last known `position` (x, y, z) or None.
-    """
-
-    age_s: float | None
+    age_s: float | None  # how long ago the mod last said who is online; None: it never has
     players: list[dict[str, Any]]
 
 

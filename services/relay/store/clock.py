@@ -18,8 +18,7 @@ import orjson
 
 PROMPT_S = 0.1  # a reply that took longer is too inexact for StoreClock
 
-OLD_S = 10.0
-"""StoreClock believes a reply for this time: a failover leads to another clock, and a clock can be set."""
+OLD_S = 10.0  # StoreClock believes a reply for so long: a failover leads to another clock, or a clock is set
 
 SLOW_S = 1.0  # a reply that took longer is too inexact for SteppedClock
 
@@ -37,10 +36,8 @@ _SLACK_MS = STEP_S * 1000
 
 
 class StoreClock:
-    """How far Redis' clock is ahead of time.monotonic(), to within PROMPT_S (Store.redis_us).
-
-    A slower reply is believed only while there is no other. Then the error is as great as its delay.
-    """
+    """How far Redis' clock is ahead of time.monotonic(), to within PROMPT_S (Store.redis_us). A slower reply
+    is believed only while there is no other. Then the error is as great as its delay."""
 
     def __init__(self) -> None:
         self.least_ahead_us = 0
@@ -68,14 +65,11 @@ def moment_ms(moment_s: float, redis_us: int, asked_s: float, now_s: float, not_
 
 
 class ClockStep(NamedTuple):
-    """Two readings of Redis' clock, one after the other, between which it was set.
-
-    `between_ms` passed between them on a clock that is never set; None: this is not known.
-    """
+    """Two readings of Redis' clock, one after the other, between which it was set."""
 
     before_ms: int
     after_ms: int
-    between_ms: int | None
+    between_ms: int | None  # passed between them on a clock that is never set; None: this is not known
 
     @property
     def size_s(self) -> float:
@@ -117,11 +111,8 @@ UNKNOWN = AgeRange(0.0, math.inf)
 def age_of(
     steps: Sequence[ClockStep], now_ms: float, at_ms: float, *, behind: bool | None = None
 ) -> AgeRange:
-    """How long ago Redis' clock showed `at_ms`, if it made these steps and shows `now_ms` now.
-
-    `behind`: whether the clock had shown more than `at_ms` by then, so that `at_ms` is from after a step
-    back. None: this is not known.
-    """
+    """How long ago Redis' clock showed `at_ms`, if it made these steps and shows `now_ms` now. `behind`: the
+    clock had shown more than `at_ms` by then, so that is from after a step back. None: this is not known."""
     ages = []  # for each span between steps that may have shown it: the highest reading before, and its ages
     # The clock showed `read_ms` in a span, between `least_ms` and `most_ms` ago. The span ended at least
     # `ended_ms` ago.
@@ -150,10 +141,8 @@ def age_of(
 
 
 class SteppedClock:
-    """Redis' clock, known by its readings, and the steps in which it was set.
-
-    `boot` names the boot since which our own clock counts; "": not known.
-    """
+    """Redis' clock, known by its readings, and the steps in which it was set. `boot` names the boot since
+    which our own clock counts; "": not known."""
 
     def __init__(self, boot: str) -> None:
         self.read_s = -math.inf  # when it was read last, on our clock
@@ -168,9 +157,7 @@ class SteppedClock:
 
     def observe(self, store_ms: int, asked_s: float, now_s: float) -> ClockStep | None:
         """Takes in a reading: Redis' clock showed `store_ms` between `asked_s` and `now_s` on our clock.
-
-        Returns the step that the clock has made since the reading before.
-        """
+        Returns the step that it has made since the reading before."""
         step = None
         if self._read is not None:
             if now_s - asked_s > SLOW_S:
@@ -209,10 +196,8 @@ class SteppedClock:
         return AgeRange(age_s, age_s)
 
     def due_dump(self, now_s: float, every_s: float | None) -> bytes:
-        """What to store in Redis now: `dump`, every `every_s` (None: only a step); b"": nothing.
-
-        A step is stored at once: to a process that starts later, two opposite steps could look like none.
-        """
+        """What to store in Redis now: `dump`, every `every_s` (None: only a step); b"": nothing. A step is
+        stored at once: to a process that starts later, two opposite steps could look like none."""
         if not self._has_new_step and (every_s is None or now_s - self._stored_s < every_s):
             return b""
         self._stored_s, self._has_new_step = now_s, False
@@ -224,10 +209,8 @@ class SteppedClock:
         return orjson.dumps({"boot": self._boot, "read": self._read, "steps": steps})
 
     def load(self, stored: bytes, stored_s: float = -math.inf) -> None:
-        """Goes on from what `dump` returned, and ignores what it cannot read. Does so only once.
-
-        To be called before the first reading. `stored_s`: as if it had been stored then, on our clock.
-        """
+        """Goes on, once and before the first reading, from what `dump` returned, and ignores what it cannot
+        read. `stored_s`: as if it had been stored then, on our clock."""
         if self.loaded:
             return
         self.loaded, self._stored_s = True, stored_s

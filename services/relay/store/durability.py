@@ -1,8 +1,5 @@
-"""Decides whether a Redis is safe for accepted events. Pure: facts in, complaints and texts out.
-
-protocol.md R1: with `everysec` a plain kill -9 of Redis on a busy disk lost acknowledged
-batches, with `always` it lost none. Any eviction policy but `noeviction` may delete a whole stream.
-"""
+"""Decides whether a Redis is safe for accepted events (protocol.md R1). Pure: facts in, complaints and texts
+out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,10 +70,8 @@ def too_old(facts: ServerFacts) -> str:
 
 
 def complaints(settings: Mapping[str, str]) -> list[str]:
-    """One line for each setting that must change: its value, what it can lose, the command that fixes it.
-
-    `settings` is the reply to CONFIG GET; settings that it lacks are not checked.
-    """
+    """One line for each setting of CONFIG GET that must change: its value, what it can lose, the command that
+    fixes it. Settings that are hidden are not checked."""
     return [
         f"Redis has {name} '{settings[name]}': {loss}. Fix: {_how(name, wanted)}"
         for name, (wanted, loss) in _FIX.items()

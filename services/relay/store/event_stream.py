@@ -8,7 +8,6 @@ import math
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -24,8 +23,7 @@ MAX_QUEUED_EVENTS = 100_000
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 MAX_DEAD_EVENTS = 1_000
 MAX_REFUSED_BYTES = 16 * 1024
-REFUSED_BY_TAKARO = "refused-by-takaro"
-"""The reason of a dead letter that uplink wrote; modapi has all others (dialect/dead.py)."""
+REFUSED_BY_TAKARO = "refused-by-takaro"  # why uplink buries an event; modapi has all others (dialect/dead.py)
 
 CONTACT_EVERY_MS = 5_000
 ID_LATER_MS = 1_000
@@ -42,20 +40,9 @@ _ACK = Script("ack", drains=True)
 _BURY = Script("bury")
 
 
-@dataclass(frozen=True, slots=True)
-class _Post:
-    token: str
-    batch: EventBatch
-    received_us: int  # both on Redis' clock
-    deadline_us: int
-
-
 class EventStream:
-    """The event stream of the instance `slug`.
-
-    `sender` names a sender other than the mod. Its repeats are recognised among its own batches, and its
-    batches do not count as contact with the mod.
-    """
+    """The event stream of the instance `slug`. `sender` names a sender other than the mod: its repeats are
+    recognised among its own batches, and its batches do not count as contact with the mod."""
 
     def __init__(
         self,
@@ -80,24 +67,16 @@ class EventStream:
         self._appended_s = -math.inf
 
     async def append(self, batch: EventBatch, received_s: float | None = None) -> Appended:
-        """Stores a batch that came at `received_s` (on time.monotonic(); now, if not given).
-
-        Raises StoreError if Redis did not confirm it within `within_s`. The batch may be stored all the
-        same, but only within that time.
-        """
-        now_s = time.monotonic()
+        """Stores a batch that came at `received_s` (on time.monotonic(); now, if not given). Raises
+        StoreError if Redis did not confirm it within `within_s`: it may be stored until then, not later."""
+        now_s, cut, token = time.monotonic(), 0, f"{self._token}-{next(self._posts):08x}"
         waited_s = 0.0 if received_s is None else now_s - received_s
         _, now_us = await self._store.redis_us(self._keys.events, now_s)
-        post = _Post(
-            f"{self._token}-{next(self._posts):08x}",
-            batch,
-            now_us - int(waited_s * 1_000_000),
-            now_us + int(self._within_s * 1_000_000),
-        )
-        cut = 0
+        post_us = now_us - int(waited_s * 1_000_000), now_us + int(self._within_s * 1_000_000)
         while True:
             asked_s = time.monotonic()
-            word, redis_us, place, repeated = await self._append(post, cut, now_s + self._within_s - asked_s)
+            left_s = now_s + self._within_s - asked_s
+            word, redis_us, place, repeated = await self._append(token, batch, cut, post_us, left_s)
             self._store.clock_of(self._keys.events).observe(redis_us, asked_s, time.monotonic())
             match word:
                 case b"late":
@@ -107,12 +86,15 @@ class EventStream:
                 case b"overtaken":
                     return Appended(NOT_ASKED, repeated)
                 case b"accepted":
-                    return Appended(f"{place} {post.token}", repeated)
+                    return Appended(f"{place} {token}", repeated)
             cut = repeated
 
-    async def _append(self, post: _Post, cut: int, within_s: float) -> list[Any]:
-        """Sends the batch without its first `cut` events."""
-        posted = post.batch.events
+    async def _append(
+        self, token: str, batch: EventBatch, cut: int, post_us: tuple[int, int], within_s: float
+    ) -> list[Any]:
+        """Sends the batch without its first `cut` events. `post_us`: when its POST was received, and when the
+        mod gives it up."""
+        posted = batch.events
         events: list[GameEvent] = []
         dead: list[str | bytes] = []
         digests: list[bytes] = []
@@ -124,7 +106,7 @@ class EventStream:
             elif became:
                 events.append(became)
         players: list[str | bytes] = []
-        for player in post.batch.players.items():
+        for player in batch.players.items():
             players += player
         now_s = time.monotonic()
         heard = not self._sender and now_s - self._contact_stored_s >= CONTACT_EVERY_MS / 1000
@@ -139,12 +121,11 @@ class EventStream:
             within_s,
             _APPEND,
             self._append_keys,
-            post.token,
+            token,
             self.notes.arrived(),
             b"".join(digests),
             cut,
-            post.received_us,
-            post.deadline_us,
+            *post_us,
             written,
             len(events),
             self._most_events,

@@ -59,10 +59,8 @@ class LeaseLook(NamedTuple):
 
 
 class Lease:
-    """The claim of `uplink`, a name for people, on one instance.
-
-    Each renewal also reads Redis' clock. `stepped` is called with each step of that clock.
-    """
+    """The claim of `uplink`, a name for people, on one instance. Each renewal also reads Redis' clock.
+    `stepped` is called with each step of that clock."""
 
     def __init__(
         self,
@@ -94,9 +92,8 @@ class Lease:
         """Renews the lease if it is ours, and takes it if it is free and `take` is set.
 
         A record that is still `dead` counts as free. `want` is what to write if we stand by for it. Open
-        identifies of other uplinks that are still the `ended_identifies` count as over.
-
-        Raises StoreError: then the lease may still be ours.
+        identifies of other uplinks that are still the `ended_identifies` count as over. Raises StoreError:
+        then the lease may still be ours.
         """
         if not self.clock.loaded:
             self.clock.load(await self._store.send("HGET", self._keys.link, "clock") or b"")

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from services.relay.protocol.records import DeadEvent, GameEvent
 
 NOT_ASKED = "-"
-"""The token of a batch that needs no note of its answer: its mod has sent it again since, or it is empty."""
+"""The token of a batch that needs no note of its answer: its mod has sent it again since, or it is empty. All
+of it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,42 +28,30 @@ class PostedEvent(NamedTuple):  # made for each event: a dataclass would cost th
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """`token` names the batch that the answer is for; `repeated` events at its head were stored before.
+    """What became of a batch."""
 
-    `full`: the stream is full, and nothing was stored. A token of NOT_ASKED: all of it is stored, but the
-    mod has sent it again since.
-    """
-
-    token: str
-    repeated: int = 0
-    full: bool = False
+    token: str  # of the batch that the answer is for
+    repeated: int = 0  # number of events at its head that were stored before
+    full: bool = False  # the stream is full, and nothing was stored
 
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """One stored batch. `id` is "<ms>-<n>": the highest time that Redis' clock had shown by then. The clock
-    showed `accepted_ms` when the batch was accepted.
+    """One stored batch."""
 
-    `behind`: whether Redis' clock had shown a later time before. None: this is not known, because the ids of
-    a stream tell the time only when something was stored.
-    """
-
-    id: str
+    id: str  # "<ms>-<n>": the highest time that Redis' clock had shown by then
     events: list[GameEvent]
     size_bytes: int
-    accepted_ms: int
+    accepted_ms: int  # what that clock showed when the batch was accepted
     behind: bool | None = None
+    """Whether that clock had shown a later time before. None: this is not known, because the ids of a stream
+    tell the time only when something was stored."""
 
 
 class Delivered(NamedTuple):
-    """How far delivery has come.
+    """How far delivery has come. Entries behind `entry` that are not in `needed` are needed as a whole."""
 
-    `entry` is the oldest entry that is still needed, and its first `skip` events are delivered. `needed` has
-    the entries of which other events are delivered: bit i is set if event i is not. All other entries are
-    needed as a whole. `total` counts all events that were ever delivered or dropped: a newer record has more.
-    """
-
-    entry: str = ""
-    skip: int = 0
-    needed: Mapping[str, int] = {}
-    total: int = 0
+    entry: str = ""  # the oldest entry that is still needed
+    skip: int = 0  # number of its first events that are delivered
+    needed: Mapping[str, int] = {}  # entries with later delivered events: bit i is set if event i is not
+    total: int = 0  # number of events that were ever delivered or dropped: a newer record has more

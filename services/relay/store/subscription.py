@@ -17,9 +17,8 @@ class Subscription:
     """Subscribes on a connection, and closes it when the server stands still.
 
     `probe` asks for something that comes by this connection. It is called when nothing has come for half of
-    `every_s` or longer. If nothing comes `within_s` after that, the subscription is `silent` and closed.
-
-    One timer looks at when bytes last came: a time-out for each message costs more than to read it.
+    `every_s` or longer. If nothing comes `within_s` after that, the subscription is `silent` and closed. One
+    timer looks at when bytes last came: a time-out for each message costs more than to read it.
     """
 
     def __init__(
