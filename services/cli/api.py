@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 
 CONNECT_WITHIN_S = 5.0
 ANSWER_WITHIN_S = 15.0
-CHANGE_WITHIN_S = 60.0
-"""To retry all dead letters of a server takes the longest."""
+CHANGE_WITHIN_S = 60.0  # to retry all dead letters of a server takes the longest
 
 PAGE = 1_000
-NAMED = 10
-"""Maximum number of servers that are listed if the named one does not exist."""
+NAMED = 10  # maximum number of servers that are listed if the named one does not exist
 
 FIXED_BY_API = {
     *("read_only_token", "store_away", "dead_letter_not_found", "too_many_streams"),

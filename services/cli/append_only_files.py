@@ -18,18 +18,15 @@ from services.cli import private_files
 from services.cli.append_only import Data, Rest, scan
 from services.relay.protocol.errors import ConfigError
 
-CUT_OFF = "cut-off"
-"""The folder beside `appendonlydir` that keeps what was cut off."""
+CUT_OFF = "cut-off"  # the folder beside `appendonlydir` that keeps what was cut off
 
-NEEDED_BYTES = 256 * 1024
-"""Room without which the store may not be able to start."""
+NEEDED_BYTES = 256 * 1024  # room without which the store may not be able to start
 
 _MANIFEST = "appendonly.aof.manifest"
 _LINE = re.compile(r"file (\S+) seq (\d+) type ([bhi])(?: [a-z]+ \d+)*")  # Redis 8 adds a startoffset
 _FILE = re.compile(r"appendonly\.aof\.(\d+)\.(base|incr)\.(?:rdb|aof)")
 _RDB = (b"REDIS", b"VALKEY")
-_RDB_END = -9
-"""Offset of the end mark, which stands before the checksum of eight bytes."""
+_RDB_END = -9  # offset of the end mark, which stands before the checksum of eight bytes
 
 
 class Named(NamedTuple):

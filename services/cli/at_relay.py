@@ -13,8 +13,10 @@ from services.cli.terminal import complain, print_json
 from services.relay.protocol.errors import RelayError
 
 if TYPE_CHECKING:
-    from services.cli.api import RelayApi
+    from services.cli.api import RelayApi as RelayApi
     from services.cli.tables import Part
+else:
+    RelayApi = Part = Any  # `--help` and completion do not wait for them
 
 
 def _text(*words: str, **more: Any) -> Any:
@@ -33,8 +35,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 LOCATING = frozenset(f"--{name.replace('_', '-')}" for name in _OPTIONS)
 """The options that say where a relay is."""
 
-SLUGS_WITHIN_S = 2.0
-"""Time limit of completion: a person waits for it between two key presses."""
+SLUGS_WITHIN_S = 2.0  # time limit of completion: a person waits for it between two key presses
 
 
 class Output:
@@ -43,7 +44,7 @@ class Output:
     For people, `note` goes to standard error as it is, and `trouble` as an error.
     """
 
-    def __init__(self, answer: Any, *parts: "Part", note: str = "", trouble: str = "", code: int = 0) -> None:
+    def __init__(self, answer: Any, *parts: Part, note: str = "", trouble: str = "", code: int = 0) -> None:
         self.answer = answer
         self.parts = parts
         self.note = note
@@ -130,7 +131,7 @@ def slugs(ctx: typer.Context) -> list[str]:
 
     from services.cli.settings_of import loaded_from
 
-    async def look(relay: "RelayApi") -> list[str]:
+    async def look(relay: RelayApi) -> list[str]:
         return [one["slug"] for one in await relay.servers()]
 
     given = _given_in(ctx)

@@ -13,8 +13,7 @@ from services.cli import private_files
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.text_files import read_text, why_unreadable
 
-LOCAL = "local"
-"""The name of the relay that relay.toml describes, on this machine."""
+LOCAL = "local"  # the name of the relay that relay.toml describes, on this machine
 
 
 class Context(NamedTuple):

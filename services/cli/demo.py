@@ -43,7 +43,7 @@ _INSTANCE = """
 slug = "{0}"
 name = "Demo {0}"
 identity_token = "demo-identity-{0}"
-mod_keys = ["{mod_key}"]
+mod_keys = ["demo-mod-key-{0}"]
 """
 
 
@@ -66,8 +66,8 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
         registration_tokens=tokens, sync_s=SYNC_S, on_line=partial(_say, "takaro")
     ) as takaro:
         config = folder / "relay.toml"
-        blocks = [_INSTANCE.format(one, mod_key=_mod_key(one)) for one in Generation]
-        text = _SECTIONS.format(takaro.url, REGISTRATION_TOKEN, mods_port, *admin_ports) + "".join(blocks)
+        text = _SECTIONS.format(takaro.url, REGISTRATION_TOKEN, mods_port, *admin_ports)
+        text += "".join(map(_INSTANCE.format, Generation))
         config.write_text(text, encoding="utf-8")
         config.chmod(0o600)
         # Settings of a real relay in our environment would beat the file.
@@ -91,12 +91,13 @@ async def _peers(takaro: TakaroSim, folder: Path, port: int, admin_port: int, st
             group.create_task(keep_asking(takaro)),
         ]
         for generation in Generation:
+            mod_key = f"demo-mod-key-{generation}"
             mod = run_mod(
-                url=f"http://127.0.0.1:{port}/k/{_mod_key(generation)}",
+                url=f"http://127.0.0.1:{port}/k/{mod_key}",
                 generation=generation,
                 rate=EVENTS_PER_S,
                 players=PLAYERS,
-                registration_token=_mod_key(generation),
+                registration_token=mod_key,
                 on_line=partial(_say, f"dayz {generation}"),
             )
             tasks.append(group.create_task(mod))
@@ -116,10 +117,6 @@ async def _say_where_to_look(folder: Path, admin_port: int) -> None:
         ):
             print(f"look at it   {what}: {where}", flush=True)
         await asyncio.sleep(LOOK_EVERY_S)
-
-
-def _mod_key(generation: Generation) -> str:
-    return f"demo-mod-key-{generation}"
 
 
 async def _until_open(port: int, stop: asyncio.Event) -> None:

@@ -29,8 +29,7 @@ CLOCKS_APART_S = 2.0
 ROUND_TRIPS = 5
 COMPOSE_HOSTS = {"modapi": "modapi", "uplink": "uplink"}
 """The services in docker-compose.yml, and their names in its network."""
-MOST_TRIED = 10
-"""Maximum number of noted addresses of a service that are tried."""
+MOST_TRIED = 10  # maximum number of noted addresses of a service that are tried
 
 
 async def store(store: Store) -> list[Verdict]:

@@ -22,8 +22,7 @@ COLOURS = {"down": "red", "attention": "yellow", "up": "green", "disabled": "dim
 HEAD = ("STATE", "SLUG", "NAME", "GAME SERVER", "TAKARO", "PLAYERS", "WAITING", "DEAD", "UPLINK")
 NUMBERS = ("PLAYERS", "WAITING", "DEAD")
 NAME_COLUMNS = 28
-NAMES_FROM_COLUMNS = 88
-"""Number of columns. A narrower terminal has no room for the names."""
+NAMES_FROM_COLUMNS = 88  # number of columns. A narrower terminal has no room for the names.
 
 OLD_S = 60.0
 
@@ -59,7 +58,11 @@ def overview(
         return [runnable("There is no instance yet: `dayz-relay instance add` adds one.")]
     in_trouble = fleet["states"]["attention"] + fleet["states"]["down"]
     shown = servers if most is None else servers[: max(1, most - (5 if in_trouble else 4))]
-    parts: list[Part] = [Text(summary(servers, fleet), "bold"), "", _table(shown, columns)]
+    has_names = columns is None or columns >= NAMES_FROM_COLUMNS
+    head = [title for title in HEAD if title != "NAME" or has_names]
+    cells = [[row[title] for title in head] for row in map(_row, shown)]
+    table = Rows(head, cells, numbers=NUMBERS, flexible="NAME")
+    parts: list[Part] = [Text(summary(servers, fleet), "bold"), "", table]
     if (more := fleet["total"] - len(shown)) > 0:
         parts.append(Text(runnable(f"and {more:,} more: `dayz-relay status | less`"), "dim"))
     if in_trouble:
@@ -76,27 +79,24 @@ def summary(servers: Sequence[Server], fleet: Server) -> str:
     return f"{', '.join(told)}; {many(fleet['players_online'], 'player') if known else '? players'}"
 
 
-def _table(servers: Sequence[Server], columns: int | None) -> Rows:
-    has_names = columns is None or columns >= NAMES_FROM_COLUMNS
-    head = [title for title in HEAD if title != "NAME" or has_names]
-    rows = (dict(zip(HEAD, _cells(server), strict=True)) for server in servers)
-    return Rows(head, [[row[title] for title in head] for row in rows], numbers=NUMBERS, flexible="NAME")
-
-
-def _cells(server: Server) -> tuple[str | Text, ...]:
+def _row(server: Server) -> dict[str, str | Text]:
     silent_s, players, dead = server["mod"]["silent_s"], server["players_online"], server["dead_letters"]
     fresh = silent_s is not None and silent_s <= SILENT_AFTER_S
-    return (
-        state(server),
-        server["slug"],
-        cut(safe(server["name"]), NAME_COLUMNS),
-        label("never" if silent_s is None else f"{span(silent_s)} ago", "green" if fresh else "red"),
-        link(server),
-        "?" if players is None else str(players),
-        _waiting(server),
-        label(str(dead), "yellow" if dead else ""),
-        server["link"]["owner"] or label("nobody", "red"),
-    )
+    old_s = server["oldest_event_s"] or 0.0
+    waiting = f"{server['events_waiting']} ({span(old_s)})" if server["events_waiting"] else "0"
+    return {
+        "STATE": state(server),
+        "SLUG": server["slug"],
+        "NAME": cut(safe(server["name"]), NAME_COLUMNS),
+        "GAME SERVER": label(
+            "never" if silent_s is None else f"{span(silent_s)} ago", "green" if fresh else "red"
+        ),
+        "TAKARO": link(server),
+        "PLAYERS": "?" if players is None else str(players),
+        "WAITING": label(waiting, "yellow" if old_s > OLD_S else ""),
+        "DEAD": label(str(dead), "yellow" if dead else ""),
+        "UPLINK": server["link"]["owner"] or label("nobody", "red"),
+    }
 
 
 def link(server: Server) -> Text:
@@ -105,10 +105,3 @@ def link(server: Server) -> Text:
     if not link["owner"]:
         return label("no link", "red")
     return label(link_word(link["state"]), _LINKS.get(link["state"], "yellow"))
-
-
-def _waiting(server: Server) -> str | Text:
-    if not server["events_waiting"]:
-        return "0"
-    old_s = server["oldest_event_s"] or 0.0
-    return label(f"{server['events_waiting']} ({span(old_s)})", "yellow" if old_s > OLD_S else "")

@@ -21,8 +21,7 @@ from services.cli.terminal import NAME, complain, failed
 from services.relay.protocol.errors import ConfigError, RelayError, in_our_words
 from services.relay.service import logs
 
-INTERRUPTED = 130
-"""What Typer makes of Ctrl-C."""
+INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
 app = typer.Typer(
     name=NAME,

@@ -29,8 +29,7 @@ ENVIRONMENT = {
 }
 """Variables that overrode its file."""
 
-CONFIG_VARIABLE = "BRIDGE_CONFIG"
-"""The variable with the path of its file."""
+CONFIG_VARIABLE = "BRIDGE_CONFIG"  # the variable with the path of its file
 
 _NAMES = {name.lower(): name for name in ENVIRONMENT.values()}
 _LOGS = "`dayz-relay agent` sends log lines, and reads the variables DAYZ_LOG_…"
@@ -95,8 +94,7 @@ def read(text: str, environ: Mapping[str, str]) -> OldBridge:
 
 def _read_lines(text: str, told: list[str]) -> tuple[dict[str, str], bool]:
     """The values by their names, and whether the file is one of the DLL."""
-    values: dict[str, str] = {}
-    exact: set[str] = set()
+    given_values: list[tuple[str, str]] = []
     dll = False
     # strip() takes off what JavaScript's trim() does, and some control characters that no value may have.
     for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
@@ -107,13 +105,10 @@ def _read_lines(text: str, told: list[str]) -> tuple[dict[str, str], bool]:
         dll = dll or bool(equals) and given.lower() in _OF_THE_DLL
         if why := _why_ignored(given, equals):
             told.append(f"line {number}{why}")
-            continue
-        name = _NAMES[given.lower()]
-        if given == name or name not in exact:
-            values[name] = value
-        if given == name:
-            exact.add(name)
-    return values, dll
+        else:
+            given_values.append((given, value))
+    values = {_NAMES[given.lower()]: value for given, value in given_values}
+    return values | {given: value for given, value in given_values if given in values}, dll
 
 
 def _why_ignored(given: str, equals: str) -> str:

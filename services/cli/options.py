@@ -13,8 +13,7 @@ from services.relay.protocol.errors import RelayError
 RELAY_TOML, DATA = Path("relay.toml"), Path("data")
 """Where the settings and the store are unless an option or a variable says otherwise."""
 
-LONGEST_ABOUT = 200
-"""Longer than any first sentence of ours: it is wrapped, not cut."""
+LONGEST_ABOUT = 200  # longer than any first sentence of ours: it is wrapped, not cut
 
 
 class CommandGroup(TyperGroup):
@@ -34,6 +33,13 @@ class CommandGroup(TyperGroup):
 def examples(*lines: str) -> str:
     """The end of a command's help. Its lines are shown as they are: "\b" says so, for one paragraph each."""
     return "\n".join(["\b", "examples:", *(f"  {line}" if line else "\n\b" for line in lines)])
+
+
+def group(help: str, *lines: str) -> typer.Typer:
+    """A command that has others, and examples of them."""
+    return typer.Typer(
+        cls=CommandGroup, no_args_is_help=True, help=help, epilog=examples(*lines) if lines else None
+    )
 
 
 def argument(metavar: str, help: str, **more: Any) -> Any:

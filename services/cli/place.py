@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from services.relay.store.client import Store
 
 UP = "dayz-relay up"
-MOD_PATH = "/k/"
-"""In the path of a mod's URL, which the log agent has in the variable of --url."""
+MOD_PATH = "/k/"  # in the path of a mod's URL, which the log agent has in the variable of --url
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +65,7 @@ async def find(given: Given, environ: Mapping[str, str] = os.environ) -> ApiPlac
         fix = f"`dayz-relay context add {context.name} --url {context.url} --token-file FILE` replaces it"
         said = said or f"that of the context {context.name}"
         return ApiPlace(context.url, token or context.token, said, fix)
-    from services.cli.settings_of import loaded_from  # pydantic takes 0.1 s to load
-
-    settings = loaded_from(given.config).settings
-    url = await _local_url(settings, given)
-    return _with_local_token(url, token, said, settings, given.data)
+    return await _here(given, token, said)
 
 
 def checked_url(text: str) -> str:
@@ -115,28 +110,28 @@ def _given_token(given: Given) -> tuple[str, str]:
     return "", ""
 
 
-async def _local_url(settings: "Settings", given: Given) -> str:
+async def _here(given: Given, token: str, said: str) -> ApiPlace:
+    """The relay on this machine, with the token that was given, of relay.toml, or of `up`."""
+    from services.cli.settings_of import loaded_from  # pydantic takes 0.1 s to load
+
+    settings = loaded_from(given.config).settings
     host, port = settings.modapi.admin_host, settings.modapi.admin_port
-    if port:
-        return f"http://{host_and_port(dialled_host(host), port)}"
-    from services.relay.service.http.admin_ports import noted
+    if not port:  # any free one: modapi notes it in Redis
+        from services.relay.service.http.admin_ports import noted
 
-    async with opened_store(settings, given.data) as store:  # any free port: modapi notes it in Redis
-        for host, port in await noted(store, "modapi"):
-            return f"http://{host_and_port(dialled_host(host), port)}"
-    raise StoreError("modapi does not run here: `dayz-relay up` starts it")
-
-
-def _with_local_token(url: str, token: str, said: str, settings: "Settings", data: Path) -> ApiPlace:
+        async with opened_store(settings, given.data) as store:
+            places = await noted(store, "modapi")
+        if not places:
+            raise StoreError("modapi does not run here: `dayz-relay up` starts it")
+        host, port = places[0]
+    url = f"http://{host_and_port(dialled_host(host), port)}"
     if token:
         return ApiPlace(url, token, said, "is it that of this relay?", UP)
-    if settings.modapi.admin_token:
+    if admin_token := settings.modapi.admin_token:
         fix = "was it changed? Then restart the relay"
-        return ApiPlace(
-            url, settings.modapi.admin_token.get_secret_value(), "admin_token of [modapi]", fix, UP
-        )
-    if local := local_token.read(data):
-        return ApiPlace(url, local, f"that in {data / local_token.NAME}", "restart `dayz-relay up`", UP)
+        return ApiPlace(url, admin_token.get_secret_value(), "admin_token of [modapi]", fix, UP)
+    if local := local_token.read(given.data):
+        return ApiPlace(url, local, f"that in {given.data / local_token.NAME}", "restart `dayz-relay up`", UP)
     fix = (
         "name the --data of `dayz-relay up`, which keeps one there, or set admin_token under [modapi]"
         " (`dayz-relay token new --kind admin` makes one) and restart the relay"

@@ -21,8 +21,7 @@ from services.relay.service import logs
 from services.relay.service.durations import span
 
 EVERY_S = 1.0
-ANSWER_WITHIN_S = 3.0
-"""A relay that takes longer is shown as one that does not answer."""
+ANSWER_WITHIN_S = 3.0  # a relay that takes longer is shown as one that does not answer
 
 _PLACES: dict[str, str] = {origin: origin.words for origin in Origin}
 

@@ -22,14 +22,12 @@ from services.relay.protocol.errors import ConfigError
 
 CONF = "store.conf"
 SOCKET = "valkey.sock"
-LONGEST_SOCKET_PATH_BYTES = 100
-"""The kernel's limit is 108 on Linux and 104 on macOS."""
+LONGEST_SOCKET_PATH_BYTES = 100  # the kernel's limit is 108 on Linux and 104 on macOS
 
 NAMES = ("redis-server", "valkey-server")
 FOLDERS = os.pathsep.join(("redis", "valkey", "."))
 """Where a server is looked for in the folder in which `up` runs, when the settings name none."""
-NEEDED = sys.platform == "win32"
-"""Whether there is no embedded Valkey for this system."""
+NEEDED = sys.platform == "win32"  # whether there is no embedded Valkey for this system
 
 _ADDRESS = re.compile(r"port (\d+)\nrequirepass (\S+)\n")
 

@@ -10,8 +10,7 @@ import orjson
 from services.cli.api import CONNECT_WITHIN_S, RelayApi, RelayAway
 from services.cli.terminal import complain
 
-SILENT_S = 40.0
-"""The relay sends at least a comment each 15 s."""
+SILENT_S = 40.0  # the relay sends at least a comment each 15 s
 
 AGAIN_S = 1.0
 STORE_AWAY = 503

@@ -19,8 +19,7 @@ from services.relay.service.under_up import RESTARTS
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
-PROVEN_AFTER_S = 30.0
-"""After a program has run this long, its next pause is the first one again."""
+PROVEN_AFTER_S = 30.0  # after a program has run this long, its next pause is the first one again
 STOP_WITHIN_S = 12.0
 """Longer than each program takes by itself: uplink waits up to 8 s for what Takaro has asked."""
 CONFIG_ERROR = 2
@@ -66,16 +65,15 @@ async def supervise(
 
     `kill` cuts the stopping short: what still runs is killed at once.
     """
-    codes: list[int] = []
-
-    def give_up(code: int) -> None:
-        codes.append(code)
-        stop.set()
-
+    tasks: list[asyncio.Task[int]] = []
     # They end in the opposite order, the store last: until then the others write what they have.
     async with AsyncExitStack() as ends:
         for program in programs:
-            ends.push_async_callback(_Kept(program, give_up).end, kill, stop_within_s)
+            ending = asyncio.Event()
+            task = asyncio.create_task(_keep(program, ending, kill, stop_within_s))
+            task.add_done_callback(lambda _: stop.set())  # by a wrong setting, or by a fault of ours
+            tasks.append(task)
+            ends.push_async_callback(_end, ending, task)
             if program.ready is not None:
                 getting_ready = asyncio.create_task(program.ready())
                 await _first(getting_ready, stop)
@@ -83,93 +81,76 @@ async def supervise(
             if stop.is_set():
                 break
         await stop.wait()
-    return codes[0] if codes else 0
+    return max(task.result() for task in tasks)
 
 
-class _Kept:
-    def __init__(self, program: Program, give_up: Callable[[int], None]) -> None:
-        self._program = program
-        self._give_up = give_up
-        self._ending = asyncio.Event()
-        self._restarts = 0
-        self._process: asyncio.subprocess.Process | None = None
-        self._task = asyncio.create_task(self._keep())
-        self._task.add_done_callback(self._done)
+async def _end(ending: asyncio.Event, task: asyncio.Task[int]) -> None:
+    """Raises what the task raised."""
+    ending.set()
+    await task
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        """By a fault of the program, nobody keeps it any more: all ends, and `end` raises the fault."""
-        if not task.cancelled() and task.exception():
-            self._give_up(1)
 
-    async def _keep(self) -> None:
-        clock = asyncio.get_running_loop().time
-        pause_s = 0.0
-        while not self._ending.is_set():
-            started_s = clock()
-            code = await self._run_once()
-            if self._ending.is_set():
-                return
-            if code == CONFIG_ERROR:
-                return self._give_up(code)
-            pause_s = next_pause_s(pause_s, clock() - started_s)
-            how = f"exit code {code}" if code >= 0 else f"signal {-code}"
-            logger.warning(
-                "%s ended (%s), starting it again in %g s",
-                self._program.name,
-                how,
-                pause_s,
-                extra=about(self._program.name) | CHANGE,
-            )
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), pause_s)
-            try:
-                await self._mend(failed=code > 0)
-            except ConfigError as error:
-                logger.error("%s", error)
-                return self._give_up(CONFIG_ERROR)
-            self._restarts += 1
-
-    async def _mend(self, *, failed: bool) -> None:
-        if self._program.mend and not self._ending.is_set():
-            for done in await asyncio.to_thread(self._program.mend, failed):
-                logger.warning("%s", done)
-
-    async def _run_once(self) -> int:
+async def _keep(program: Program, ending: asyncio.Event, kill: asyncio.Event, within_s: float) -> int:
+    """Run a program again and again until `ending` is set: 0. A wrong setting ends it with CONFIG_ERROR."""
+    clock = asyncio.get_running_loop().time
+    pause_s, restarts = 0.0, 0
+    while True:
+        started_s = clock()
+        code = await _run(program, restarts, ending, kill, within_s)
+        if ending.is_set():
+            return 0
+        if code == CONFIG_ERROR:
+            return code
+        pause_s = next_pause_s(pause_s, clock() - started_s)
+        how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+        told = about(program.name) | CHANGE
+        logger.warning("%s ended (%s), starting it again in %g s", program.name, how, pause_s, extra=told)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ending.wait(), pause_s)
+            return 0
         try:
-            program = self._program
-            environ = {**program.environ, RESTARTS: str(self._restarts)}
-            self._process = await processes.start(program.argv, environ, program.folder)
-        except OSError as error:
-            logger.error("%s cannot be started: %s", self._program.name, error.strerror)
-            return CANNOT_START
-        if self._ending.is_set():  # asked to end while it was being started
-            processes.send(self._process, processes.ASK_TO_END)
-        return await self._process.wait()
-
-    async def end(self, kill: asyncio.Event, within_s: float) -> None:
-        """Asks for a clean end, and ends the process at once if it takes longer than `within_s`, or if `kill`
-        is set.
-        """
-        self._ending.set()
-        if self._process:
-            await _first(asyncio.create_task(self._ask_to_end(self._process)), kill, within_s)
-        await _first(self._task, kill, within_s)
-        if not self._task.done():
-            logger.warning("%s does not end, killing it", self._program.name)
-            if self._process:
-                processes.send(self._process, processes.END_NOW)
-        await self._task
-
-    async def _ask_to_end(self, process: processes.Process) -> None:
-        if self._program.end:
-            with suppress(ConfigError):
-                return await asyncio.to_thread(self._program.end)
-        processes.send(process, processes.ASK_TO_END)
+            for done in await asyncio.to_thread(program.mend, code > 0) if program.mend else ():
+                logger.warning("%s", done)
+        except ConfigError as error:
+            logger.error("%s", error)
+            return CONFIG_ERROR
+        if ending.is_set():
+            return 0
+        restarts += 1
 
 
-async def _first(work: asyncio.Task[None], event: asyncio.Event, timeout_s: float | None = None) -> None:
+async def _run(
+    program: Program, restarts: int, ending: asyncio.Event, kill: asyncio.Event, within_s: float
+) -> int:
+    """Run a program once; its exit code. When `ending` is set it is asked to end, and ended at once if that
+    takes longer than `within_s`, or if `kill` is set.
+    """
+    try:
+        environ = {**program.environ, RESTARTS: str(restarts)}
+        process = await processes.start(program.argv, environ, program.folder)
+    except OSError as error:
+        logger.error("%s cannot be started: %s", program.name, error.strerror)
+        return CANNOT_START
+    ended = asyncio.create_task(process.wait())
+    await _first(ended, ending)
+    if not ended.done():
+        await _first(asyncio.create_task(_ask_to_end(program, process)), kill, within_s)
+        await _first(ended, kill, within_s)
+    if not ended.done():
+        logger.warning("%s does not end, killing it", program.name)
+        processes.send(process, processes.END_NOW)
+    return await ended
+
+
+async def _ask_to_end(program: Program, process: processes.Process) -> None:
+    if program.end:
+        with suppress(ConfigError):
+            return await asyncio.to_thread(program.end)
+    processes.send(process, processes.ASK_TO_END)
+
+
+async def _first(work: asyncio.Task[Any], event: asyncio.Event, timeout_s: float | None = None) -> None:
     """Wait until `work` is done, `event` is set or time is up; `work` goes on."""
     waiter = asyncio.create_task(event.wait())
-    either: set[asyncio.Task[Any]] = {work, waiter}
-    await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((work, waiter), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     waiter.cancel()

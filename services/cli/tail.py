@@ -18,18 +18,15 @@ from services.relay.protocol.ends import STATE_WORDS
 from services.relay.protocol.errors import ConfigError
 from services.relay.protocol.vocabulary import EventType
 
-MOST_AT_ONCE = 50
-"""Number of servers. The relay watches no more than 100 for all who look."""
+MOST_AT_ONCE = 50  # number of servers. The relay watches no more than 100 for all who look.
 
 NAMED = 5
-REMEMBERED_WITHIN_S = 1.5
-"""Time in which every owner publishes what it remembers."""
+REMEMBERED_WITHIN_S = 1.5  # time in which every owner publishes what it remembers
 
 MOST_KNOWN = 5_000
 """Maximum number of remembered events: a second line of an event says that it is the second."""
 
-SHOWN_ABOVE = "shown above as waiting"
-"""The detail in the second line of an event."""
+SHOWN_ABOVE = "shown above as waiting"  # the detail in the second line of an event
 
 TO_TAKARO, TO_GAME = "\N{RIGHTWARDS ARROW}", "\N{LEFTWARDS ARROW}"
 

@@ -56,15 +56,28 @@ def run(source: Path | None, config: Path, environ: Mapping[str, str]) -> int:
     if settings is None:
         mod_key = "" if is_loopback(old.host) else secrets.token_urlsafe(32)
         text = _head(old) + _block(old, slug_of(old.name), mod_key)
+        after = load(config, environ, text).settings
     else:
-        told += _differences(old, settings)
+        if old.url != settings.takaro.url:
+            told.append(f"takaroWsUrl is ignored: relay.toml has {settings.takaro.url} for all servers")
+        if (old.host, old.port) != (settings.modapi.host, settings.modapi.port):
+            told.append("localPort and bindAddress are ignored: relay.toml says where all mods call")
         mod_key = secrets.token_urlsafe(32)
-        text = _addition(old, settings, mod_key)
-    after = load(config, environ, f"{_before(config)}\n{text}" if settings else text).settings
+        text = "\n" + _addition(old, settings, mod_key)
+        after = load(config, environ, _before(config) + text).settings
     _write(config, text, new=settings is None)
     for line in told:
         print(f"note: {line}")
-    print(_what_to_do(config, after, mod_key, running=settings is not None))
+    instance, url = after.instances[-1], mod_url(after.modapi)
+    print(
+        _WHAT_TO_DO.format(
+            config=config,
+            named=f'{instance.slug} ("{instance.name}")',
+            start="Start the relay" if settings is None else _RUNNING,
+            program=program(),
+            mod=_NEW_MOD.format(mod_config(url, mod_key)) if mod_key else _SAME_MOD.format(url),
+        )
+    )
     return 0
 
 
@@ -103,15 +116,6 @@ def _addition(old: OldBridge, settings: Settings, mod_key: str) -> str:
     return text
 
 
-def _differences(old: OldBridge, settings: Settings) -> list[str]:
-    found = []
-    if old.url != settings.takaro.url:
-        found.append(f"takaroWsUrl is ignored: relay.toml has {settings.takaro.url} for all servers")
-    if (old.host, old.port) != (settings.modapi.host, settings.modapi.port):
-        found.append("localPort and bindAddress are ignored: relay.toml says where all mods call")
-    return found
-
-
 def _before(config: Path) -> str:
     """The text of the file. It must be UTF-8, like the text that is appended. Raises ConfigError."""
     data = config.read_bytes()
@@ -127,17 +131,9 @@ def _write(config: Path, text: str, *, new: bool) -> None:
     flags = os.O_CREAT | os.O_EXCL if new else os.O_APPEND
     try:
         with open(os.open(config, os.O_WRONLY | flags, 0o600), "a", encoding="utf-8") as file:
-            file.write(text if new else "\n" + text)
+            file.write(text)
     except OSError as error:
         raise ConfigError(f"{config}: cannot be written: {error.strerror}") from error
-
-
-def _what_to_do(config: Path, settings: Settings, mod_key: str, *, running: bool) -> str:
-    instance, url = settings.instances[-1], mod_url(settings.modapi)
-    start = _RUNNING if running else "Start the relay"
-    mod = _NEW_MOD.format(mod_config(url, mod_key)) if mod_key else _SAME_MOD.format(url)
-    named = f'{instance.slug} ("{instance.name}")'
-    return _WHAT_TO_DO.format(config=config, named=named, start=start, program=program(), mod=mod)
 
 
 def _toml(text: str) -> str:

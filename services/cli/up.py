@@ -22,8 +22,7 @@ from services.relay.service.settings_names import environment_configures
 from services.relay.service.settings_values import is_loopback
 from services.relay.service.text_files import is_there
 
-NAMED = 20
-"""Maximum number of incomplete servers that are shown by name."""
+NAMED = 20  # maximum number of incomplete servers that are shown by name
 
 _SECRET_BYTES = 24
 
@@ -121,28 +120,21 @@ def _must_be_free(settings: Settings) -> None:
 
 
 def banner(settings: Settings) -> list[str]:
+    """Where the mods call, where people look, and what servers still lack: a line for each incomplete one."""
     lines = [f"Mods call {mod_url(settings.modapi)}/k/<mod key>", *_page(settings.modapi)]
     if not settings.instances:
         lines.append(f"Servers that were added with a panel are served. In relay.toml there is {NO_INSTANCE}")
-    return lines + list(_servers(settings.instances))
-
-
-def _servers(instances: tuple[Instance, ...]) -> Iterator[str]:
-    """A line for each incomplete server; one line for all complete ones."""
-    lacking = [(one, lacks) for one in instances if (lacks := _lacks(one))]
-    complete = [one for one in instances if not _lacks(one)]
-    for one, lacks in lacking[:NAMED]:
-        yield f"{_named(one)}: {lacks}"
+    told = [(f'Server {one.slug} ("{one.name}")', _lacks(one)) for one in settings.instances]
+    lacking = [f"{server}: {lacks}" for server, lacks in told if lacks]
+    complete = [server for server, lacks in told if not lacks]
+    lines += lacking[:NAMED]
     if more := lacking[NAMED:]:
-        yield f"{len(more):,} more lack something: `dayz-relay doctor` names them"
+        lines.append(f"{len(more):,} more lack something: `dayz-relay doctor` names them")
     if len(complete) == 1:
-        yield f"{_named(complete[0])}: complete"
+        lines.append(f"{complete[0]}: complete")
     elif complete:
-        yield f"{len(complete):,} servers are complete"
-
-
-def _named(instance: Instance) -> str:
-    return f'Server {instance.slug} ("{instance.name}")'
+        lines.append(f"{len(complete):,} servers are complete")
+    return lines
 
 
 def _lacks(instance: Instance) -> str:

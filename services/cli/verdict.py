@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 
 class VerdictLevel(StrEnum):
@@ -19,13 +20,6 @@ class Verdict:
     fix: str = ""
 
 
-def good(what: str) -> Verdict:
-    return Verdict(VerdictLevel.GOOD, what)
-
-
-def warn(what: str, fix: str = "") -> Verdict:
-    return Verdict(VerdictLevel.WARN, what, fix)
-
-
-def bad(what: str, fix: str = "") -> Verdict:
-    return Verdict(VerdictLevel.BAD, what, fix)
+good = partial(Verdict, VerdictLevel.GOOD)
+warn = partial(Verdict, VerdictLevel.WARN)
+bad = partial(Verdict, VerdictLevel.BAD)

@@ -17,8 +17,7 @@ from typing import Any, TextIO
 
 LOOK_EVERY_S = 1.0
 ASK = b"\x1b[5n"
-SILENT_S = 7.0
-"""Longer than a slow connection needs, and short enough to end within 10 s."""
+SILENT_S = 7.0  # longer than a slow connection needs, and short enough to end within 10 s
 
 
 async def until_nobody_watches(
@@ -53,10 +52,7 @@ def _silence(in_container: bool | None) -> Iterator[Callable[[], bool]]:
 
     Meanwhile its answers, and keys except Ctrl-C, are read and not shown.
     """
-    if sys.platform == "win32":
-        yield lambda: False
-        return
-    if not (_is_in_container() if in_container is None else in_container):
+    if sys.platform == "win32" or not (_is_in_container() if in_container is None else in_container):
         yield lambda: False
         return
     import termios

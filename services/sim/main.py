@@ -14,8 +14,7 @@ from services.sim.takaro import requests
 from services.sim.takaro.server import TakaroSim
 
 MAX_LINE = 200
-SYNC_S = 30.0
-"""How often the real Takaro asks for all that it shows of players."""
+SYNC_S = 30.0  # how often the real Takaro asks for all that it shows of players
 
 _FOR_SERVER: tuple[Callable[[], tuple[str, Any]], ...] = (
     lambda: ("sendMessage", requests.send_message('Welcome, "survivors"!')),

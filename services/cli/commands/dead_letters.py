@@ -1,34 +1,27 @@
 """`dayz-relay dlq …`: lists, shows, retries and drops events that were put aside."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from services.cli.at_relay import Output, at_relay
-from services.cli.options import CommandGroup, MaybeSlug, Slug, Yes, argument, examples
+from services.cli.at_relay import Output, RelayApi, at_relay
+from services.cli.options import MaybeSlug, Slug, Yes, argument, group
 from services.cli.terminal import date, is_meant, program, safe
 from services.relay.protocol.ends import RETRY_WORDS, RetryOutcome
 from services.relay.protocol.errors import ConfigError
 from services.relay.protocol.records import DEAD_LETTER_ID
 
-if TYPE_CHECKING:
-    from services.cli.api import RelayApi
-
 MOST_LISTED = 1_000
 DETAIL_COLUMNS = 70
 
-app = typer.Typer(
-    cls=CommandGroup,
-    no_args_is_help=True,
-    help="Dead letters, the events that cannot be delivered: list, show, retry, drop.",
-    epilog=examples(
-        "dayz-relay dlq list               the number for each server",
-        "dayz-relay dlq list chernarus",
-        "dayz-relay dlq show chernarus 1795243200000-0",
-        "dayz-relay dlq retry chernarus --all",
-        "",
-        "exit codes: 0 it was done (retried events are on their way to Takaro), 1 it was not",
-    ),
+app = group(
+    "Dead letters, the events that cannot be delivered: list, show, retry, drop.",
+    "dayz-relay dlq list               the number for each server",
+    "dayz-relay dlq list chernarus",
+    "dayz-relay dlq show chernarus 1795243200000-0",
+    "dayz-relay dlq retry chernarus --all",
+    "",
+    "exit codes: 0 it was done (retried events are on their way to Takaro), 1 it was not",
 )
 
 
@@ -45,7 +38,7 @@ All = Annotated[bool, typer.Option("--all", help="All of this server.")]
 
 @at_relay(app, "list")
 async def list_dead_letters(
-    relay: "RelayApi",
+    relay: RelayApi,
     slug: MaybeSlug = None,
     count: Annotated[int, typer.Option(metavar="N", min=1, max=MOST_LISTED, help="How many.")] = 20,
 ) -> Output:
@@ -53,21 +46,13 @@ async def list_dead_letters(
 
     They are events that Takaro would refuse, or has refused.
     """
-    return await (_newest(relay, slug, count) if slug else _counts(relay))
-
-
-async def _counts(relay: "RelayApi") -> Output:
-    from services.cli.tables import Rows
-
-    counts = {one["slug"]: one["dead_letters"] for one in await relay.servers() if one["dead_letters"]}
-    if not counts:
-        return Output(counts, "No server has dead letters.")
-    return Output(counts, Rows(("SLUG", "DEAD"), [(slug, str(count)) for slug, count in counts.items()]))
-
-
-async def _newest(relay: "RelayApi", slug: str, count: int) -> Output:
     from services.cli.tables import Rows, cut, label
 
+    if not slug:
+        counts = {one["slug"]: one["dead_letters"] for one in await relay.servers() if one["dead_letters"]}
+        if not counts:
+            return Output(counts, "No server has dead letters.")
+        return Output(counts, Rows(("SLUG", "DEAD"), [(slug, str(count)) for slug, count in counts.items()]))
     page = await relay.get(_path(relay, slug), limit=count)
     found = page["dead_letters"]
     if not found:
@@ -80,7 +65,7 @@ async def _newest(relay: "RelayApi", slug: str, count: int) -> Output:
 
 
 @at_relay(app, "show")
-async def show_dead_letter(relay: "RelayApi", slug: Slug, letter_id: Annotated[str, _ID]) -> Output:
+async def show_dead_letter(relay: RelayApi, slug: Slug, letter_id: Annotated[str, _ID]) -> Output:
     """Show one dead letter in full, as the mod sent it."""
     letter = await relay.get(_path(relay, slug, letter_id))
     no_retry = [f"\nIt cannot be retried: {safe(letter['no_retry'])}."] if letter["no_retry"] else []
@@ -95,7 +80,7 @@ async def show_dead_letter(relay: "RelayApi", slug: Slug, letter_id: Annotated[s
 
 @at_relay(app, "retry")
 async def retry_dead_letters(
-    relay: "RelayApi",
+    relay: RelayApi,
     slug: Slug,
     letter_id: MaybeId = None,
     every: All = False,
@@ -118,7 +103,7 @@ async def retry_dead_letters(
 
 @at_relay(app, "drop")
 async def drop_dead_letters(
-    relay: "RelayApi",
+    relay: RelayApi,
     slug: Slug,
     letter_id: MaybeId = None,
     every: All = False,
@@ -140,5 +125,5 @@ def _must_be_named(letter_id: str | None, every: bool) -> None:
         raise ConfigError("name one id (`dayz-relay dlq list` shows them), or --all")
 
 
-def _path(relay: "RelayApi", slug: str, more: str = "") -> str:
+def _path(relay: RelayApi, slug: str, more: str = "") -> str:
     return relay.path(slug, f"/dead-letters/{more}".rstrip("/"))

@@ -1,31 +1,24 @@
 """`dayz-relay instance …`: adds, shows, changes and removes servers while the relay runs."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from services.cli.at_relay import Output, at_relay
-from services.cli.options import CommandGroup, Slug, Yes, argument, examples
+from services.cli.at_relay import Output, RelayApi, at_relay
+from services.cli.options import Slug, Yes, argument, group
 from services.cli.place import read_secret
 from services.cli.terminal import date, is_meant, program, runnable
 from services.relay.protocol.errors import ConfigError
 from services.relay.protocol.link_states import link_word
 
-if TYPE_CHECKING:
-    from services.cli.api import RelayApi
-
 MOST_HOURS = 2160
 HEAD = ("SLUG", "NAME", "FROM", "STATE", "KEYS", "TAKARO", "LAST CONTACT", "EVENTS", "COMMANDS")
 
-app = typer.Typer(
-    cls=CommandGroup,
-    no_args_is_help=True,
-    help="Add, show, change and remove servers while the relay runs.",
-    epilog=examples(
-        'dayz-relay instance add livonia --name "Livonia"',
-        "dayz-relay instance list",
-        "dayz-relay instance rotate livonia --overlap-h 2",
-    ),
+app = group(
+    "Add, show, change and remove servers while the relay runs.",
+    'dayz-relay instance add livonia --name "Livonia"',
+    "dayz-relay instance list",
+    "dayz-relay instance rotate livonia --overlap-h 2",
 )
 
 NewSlug = Annotated[str, argument("SLUG", "Names the server in the store, logs and metrics.")]
@@ -36,7 +29,7 @@ SecretFile = Annotated[
 
 @at_relay(app, "add")
 async def add(
-    relay: "RelayApi",
+    relay: RelayApi,
     slug: NewSlug,
     name: Annotated[str, typer.Option(help="3 to 50 characters, for Takaro.", show_default=False)],
     identity_token_file: SecretFile = None,
@@ -63,7 +56,7 @@ async def add(
 
 
 @at_relay(app, "list")
-async def list_servers(relay: "RelayApi") -> Output:
+async def list_servers(relay: RelayApi) -> Output:
     """Show all servers, those of relay.toml and .env too."""
     from services.cli.tables import Rows
 
@@ -75,7 +68,7 @@ async def list_servers(relay: "RelayApi") -> Output:
 
 
 @at_relay(app, "show")
-async def show_server(relay: "RelayApi", slug: Slug) -> Output:
+async def show_server(relay: RelayApi, slug: Slug) -> Output:
     """Show one server; `dayz-relay status SLUG` also says what is wrong with it."""
     from services.cli.status import described
 
@@ -84,7 +77,7 @@ async def show_server(relay: "RelayApi", slug: Slug) -> Output:
 
 
 @at_relay(app, "config")
-async def show_config(relay: "RelayApi", slug: Slug) -> Output:
+async def show_config(relay: RelayApi, slug: Slug) -> Output:
     """Print what goes into the mod's config.json.
 
     A key is shown only if it stands in relay.toml.
@@ -99,7 +92,7 @@ async def show_config(relay: "RelayApi", slug: Slug) -> Output:
 
 @at_relay(app, "set")
 async def change(
-    relay: "RelayApi",
+    relay: RelayApi,
     slug: Slug,
     name: Annotated[str | None, typer.Option(help="3 to 50 characters, for Takaro.")] = None,
     registration_token_file: SecretFile = None,
@@ -119,7 +112,7 @@ async def change(
 
 @at_relay(app, "rotate")
 async def rotate(
-    relay: "RelayApi",
+    relay: RelayApi,
     slug: Slug,
     overlap_h: Annotated[
         float,
@@ -143,7 +136,7 @@ async def rotate(
 
 
 @at_relay(app, "disable")
-async def disable(relay: "RelayApi", slug: Slug) -> Output:
+async def disable(relay: RelayApi, slug: Slug) -> Output:
     """Stop serving a server; its events are kept."""
     disabled = await relay.post(relay.path(slug, "/disable"))
     words = f"{slug} is disabled: its keys open nothing, its link is closed, its events are kept."
@@ -151,14 +144,14 @@ async def disable(relay: "RelayApi", slug: Slug) -> Output:
 
 
 @at_relay(app, "enable")
-async def enable(relay: "RelayApi", slug: Slug) -> Output:
+async def enable(relay: RelayApi, slug: Slug) -> Output:
     """Serve it again."""
     return Output(await relay.post(relay.path(slug, "/enable")), f"{slug} is served again.")
 
 
 @at_relay(app, "remove")
 async def remove(
-    relay: "RelayApi",
+    relay: RelayApi,
     slug: Slug,
     purge: Annotated[bool, typer.Option("--purge", help="Delete its data now; asks first.")] = False,
     yes: Yes = False,

@@ -1,10 +1,10 @@
 """Commands that show a running relay, or find out why it does not run."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from services.cli.at_relay import Output, at_relay
+from services.cli.at_relay import Output, RelayApi, at_relay
 from services.cli.commands import dead_letters
 from services.cli.options import (
     DATA,
@@ -22,9 +22,6 @@ from services.cli.terminal import safe
 from services.relay.protocol.ends import STATE_WORDS, CommandEnd
 from services.relay.protocol.vocabulary import Action, EventType
 from services.relay.service.durations import span
-
-if TYPE_CHECKING:
-    from services.cli.api import RelayApi
 
 PANEL = "To look at it"
 
@@ -52,7 +49,7 @@ def _passing_type(text: str) -> str:
     ),
 )
 async def status(
-    relay: "RelayApi",
+    relay: RelayApi,
     slug: MaybeSlug = None,
     once: Annotated[bool, typer.Option("--once", help="Print it once, on a terminal too.")] = False,
     as_json: AsJson = False,
@@ -67,7 +64,7 @@ async def status(
 
 
 @at_relay(app, rich_help_panel=PANEL, epilog=examples("dayz-relay fleet", "dayz-relay fleet --json"))
-async def fleet(relay: "RelayApi") -> Output:
+async def fleet(relay: RelayApi) -> Output:
     """Show all servers in numbers, and the relay itself."""
     from services.cli import status
 
@@ -118,7 +115,7 @@ def doctor(
     ),
 )
 async def tail(
-    relay: "RelayApi",
+    relay: RelayApi,
     slugs: Annotated[
         list[str] | None, argument("SLUG", "Some servers; without it all.", autocompletion=known_slugs)
     ] = None,
@@ -147,7 +144,7 @@ async def tail(
 @at_relay(
     app, rich_help_panel=PANEL, epilog=examples("dayz-relay players", "dayz-relay players chernarus --json")
 )
-async def players(relay: "RelayApi", slug: MaybeSlug = None) -> Output:
+async def players(relay: RelayApi, slug: MaybeSlug = None) -> Output:
     """Show who is online, as far as the relay knows."""
     from services.cli.tables import Part, Rows, label
 
@@ -183,7 +180,7 @@ def _player(slug: str, player: dict[str, Any]) -> tuple[str, ...]:
     ),
 )
 async def say(
-    relay: "RelayApi",
+    relay: RelayApi,
     slug: Slug,
     text: Annotated[list[str], argument("TEXT", "The message.")],
 ) -> Output:
@@ -200,7 +197,7 @@ async def say(
     return Output(ended, trouble=await _why(relay, slug, ended), code=1)
 
 
-async def _why(relay: "RelayApi", slug: str, ended: dict[str, Any]) -> str:
+async def _why(relay: RelayApi, slug: str, ended: dict[str, Any]) -> str:
     state: str = ended["state"]
     words = STATE_WORDS.get(state, state)
     if state == CommandEnd.REFUSED:

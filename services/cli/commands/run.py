@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 import typer
 
 from services.cli.at_relay import slugs
-from services.cli.options import DATA, RELAY_TOML, AsJson, CommandGroup, Config, Data, examples
+from services.cli.options import DATA, RELAY_TOML, AsJson, Config, Data, examples, group
 from services.cli.terminal import print_json, runnable
 
 PANEL = "To run it"
 
 app = typer.Typer()
-token_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Create a secret that nobody can guess.")
+token_app = group("Create a secret that nobody can guess.")
 
 Kind = Literal["mod-key", "identity", "admin"]
 TOKENS: dict[Kind, str] = {

@@ -6,21 +6,17 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from services.cli.options import CommandGroup, examples
+from services.cli.options import group
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.http.addresses import is_url
 
 PANEL = "To try it"
 
 app = typer.Typer()
-sim_app = typer.Typer(
-    cls=CommandGroup,
-    no_args_is_help=True,
-    help="Run a simulated mod or a simulated Takaro.",
-    epilog=examples(
-        "dayz-relay sim takaro --registration-token any-word",
-        "dayz-relay sim mod --url http://127.0.0.1:8088/k/<mod key> --generation flat",
-    ),
+sim_app = group(
+    "Run a simulated mod or a simulated Takaro.",
+    "dayz-relay sim takaro --registration-token any-word",
+    "dayz-relay sim mod --url http://127.0.0.1:8088/k/<mod key> --generation flat",
 )
 
 

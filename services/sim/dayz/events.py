@@ -56,12 +56,15 @@ def _serialized(incident: GameIncident, world_time: str) -> dict[str, Any]:
     is_log = incident.type == "log"
     chats = incident.type == "chat-message"
     dies = incident.type == "player-death"
+    player = _player_class(incident.player) if incident.player else None
+    if player and incident.type == "player-disconnected":  # of the identity only steamId is left
+        player |= {"gameId": "", "name": "", "ping": "0"}
     return {
         "type": incident.type,
         "timestamp": world_time,
         "msg": "" if is_log else incident.text,
         "channel": int(incident.channel) if chats else "",
-        "player": _serialized_player(incident),
+        "player": player,
         "recipient": None,
         "attacker": _player_class(incident.attacker) if incident.attacker else {},
         "position": _position_class(incident.player.position) if dies and incident.player else None,
@@ -69,15 +72,6 @@ def _serialized(incident: GameIncident, world_time: str) -> dict[str, Any]:
         "entity": incident.entity,
         "raw": incident.text if is_log else "",
     }
-
-
-def _serialized_player(incident: GameIncident) -> dict[str, Any] | None:
-    if incident.player is None:
-        return None
-    record = _player_class(incident.player)
-    if incident.type == "player-disconnected":  # of the identity only steamId is left
-        record |= {"gameId": "", "name": "", "ping": "0"}
-    return record
 
 
 def _player_class(player: Player) -> dict[str, Any]:

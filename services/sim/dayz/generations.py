@@ -61,10 +61,10 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 def read_operations(body: bytes) -> list[Operation]:
     """All operations of a poll answer. Raises UnreadableAnswer for whatever the engine's parser refuses."""
-    root = _parse(body)
-    if not isinstance(root, dict) or not isinstance(root.get("operations"), list):
-        raise UnreadableAnswer("poll answer has no list of operations")
-    return [_read_operation(entry) for entry in root["operations"]]
+    match _parse(body):
+        case {"operations": list(entries)}:
+            return [_read_operation(entry) for entry in entries]
+    raise UnreadableAnswer("poll answer has no list of operations")
 
 
 def read_args(generation: Generation, action: str, args_json: str) -> dict[str, Any]:
@@ -91,13 +91,10 @@ def _parse(text: bytes) -> Any:
 
 def _read_operation(entry: Any) -> Operation:
     # The engine reads uninitialised memory for a missing field (protocol.md M14). Here it is an error.
-    if not isinstance(entry, dict):
-        raise UnreadableAnswer("an operation is not an object")
-    values = [entry.get(name) for name in ("operationId", "action", "argsJson")]
-    texts = [_cut(value) for value in values if isinstance(value, str)]
-    if len(texts) < len(values):
-        raise UnreadableAnswer("an operation lacks operationId, action or argsJson as strings")
-    return Operation(*texts)
+    match entry:
+        case {"operationId": str(operation_id), "action": str(action), "argsJson": str(args_json)}:
+            return Operation(_cut(operation_id), _cut(action), _cut(args_json))
+    raise UnreadableAnswer("an operation lacks operationId, action or argsJson as strings")
 
 
 def _cut(value: str) -> str:

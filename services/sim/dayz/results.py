@@ -42,7 +42,13 @@ def _result(generation: Generation, action: str, args: dict[str, Any], value: An
         case "testReachability":
             return '{"connectable":true}' if newest else '{"connectable":1,"reason":""}'
         case "getPlayer":
-            return _player(generation, value) if value else _nobody(generation, args["gameId"])
+            if value:
+                return _player(generation, value)
+            game_id = args["gameId"]
+            if not newest:
+                raise RefusedOperation(f"Player not online:\n{game_id}")
+            ids = f'"gameId":"{game_id}","name":"{game_id}","steamId":"{game_id}"'
+            return f'{{{ids},"platformId":"steam:{game_id}","online":false}}'
         case "getPlayerLocation" if value:
             return position_text(value)
         case "getPlayerLocation":
@@ -55,13 +61,6 @@ def _result(generation: Generation, action: str, args: dict[str, Any], value: An
 
 def _dumps(value: Any) -> str:
     return orjson.dumps(value).decode()
-
-
-def _nobody(generation: Generation, game_id: str) -> str:
-    if generation is not SCANNER:
-        raise RefusedOperation(f"Player not online:\n{game_id}")
-    known = f'"gameId":"{game_id}","name":"{game_id}","steamId":"{game_id}","platformId":"steam:{game_id}"'
-    return f'{{{known},"online":false}}'
 
 
 def _player(generation: Generation, player: Player) -> str:
