@@ -109,20 +109,20 @@ class Pipeline:
 
     async def _send_all(self) -> None:
         """Sends the waiting calls, and those that come meanwhile, until none is left."""
-        batch: list[StoreCall] = []
+        calls: list[StoreCall] = []
         try:
             while True:
                 self._round_ended(self)
                 if not self.waiting and not self._hints:
                     return
-                batch, self.waiting = self.waiting, []
+                calls, self.waiting = self.waiting, []
                 hints, self._hints = self._hints, {}
-                self.under_way = batch
+                self.under_way = calls
                 try:
-                    pause_s = await self._pipeline(batch, hints)
+                    pause_s = await self._pipeline(calls, hints)
                 except Exception as error:  # a fault of ours: no caller may wait for ever
                     logger.exception("a pipeline to Redis failed")
-                    for call in batch:  # nobody knows which of them were carried out
+                    for call in calls:  # nobody knows which of them were carried out
                         call.fail(StoreError(f"the relay failed to ask Redis: {error}"))
                     self.disconnect()
                     pause_s = RETRY_EVERY_S
@@ -132,14 +132,14 @@ class Pipeline:
                     self._round_ended(self)
                     await asyncio.sleep(pause_s if self.waiting else 0)
         except asyncio.CancelledError:  # by `close`
-            for call in (*batch, *self.waiting):
+            for call in (*calls, *self.waiting):
                 call.fail(StoreError("Redis: no answer before this service stopped"))
             raise
         finally:
             self._sending = None
 
-    async def _pipeline(self, batch: list[StoreCall], hints: dict[str, set[str]]) -> float:
-        """Sends a batch and answers its calls. Returns how long to wait before the next one."""
+    async def _pipeline(self, calls: list[StoreCall], hints: dict[str, set[str]]) -> float:
+        """Sends calls in one round trip and answers them. Returns how long to wait before the next one."""
         begun_s = time.monotonic()
         try:
             connection = self._connection
@@ -149,24 +149,24 @@ class Pipeline:
                 self.learn_facts(facts)
         except Unreachable as error:
             self._terms.took(time.monotonic() - begun_s, False)
-            self._put_back([(call, error) for call in batch], hints)
+            self._put_back([(call, error) for call in calls], hints)
             await self._topology.learn()
             return RETRY_EVERY_S
         if self.refuses:
-            for call in batch:
+            for call in calls:
                 if call.durable and not (call.script and call.script.drains):
                     call.fail(StoreRefused(self.refuses))
-        batch = [call for call in batch if not call.given_up]  # no `await` between this and the write
-        if not batch and not hints:
+        calls = [call for call in calls if not call.given_up]  # no `await` between this and the write
+        if not calls and not hints:
             return 0.0
-        replies = await exchange(connection, batch, hints, self._terms)
+        replies = await exchange(connection, calls, hints, self._terms)
         if any(isinstance(reply, TooFewReplicas) for reply in replies):
             # The replicas may follow a new primary, and this server does not know yet that it is a replica.
             connection.close()
             await self._topology.learn()
         refused = [
             (call, reply)
-            for call, reply in zip(batch, replies, strict=True)
+            for call, reply in zip(calls, replies, strict=True)
             if call.settle(reply) and isinstance(reply, RedisRefusal)
         ]
         if not refused:

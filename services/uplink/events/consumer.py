@@ -16,7 +16,7 @@ from services.relay.store.event_stream import EventStream, entries_of
 from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events import ages
-from services.uplink.events.progress import READ_ENTRIES, READ_EVENTS, Progress, StreamBatch, StreamEvent
+from services.uplink.events.progress import READ_ENTRIES, READ_EVENTS, Progress, EntryProgress, StreamEvent
 from services.uplink.events.receipts import EndedEvents
 from services.uplink.reporting.metrics import DELIVERED, OTHER_TYPE, UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
@@ -28,7 +28,7 @@ READ_AGAIN_S = 10.0
 """What hints bring is taken for this long. Then the stream is read: only that shows that all was read."""
 
 _NOTHING: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happened for a while"}}
-KEEP_ALIVE = StreamEvent(_NOTHING, StreamBatch("", 0, 0, 0, AgeRange(0.0, 0.0), 0.0, 0.0), 0)
+KEEP_ALIVE = StreamEvent(_NOTHING, EntryProgress("", 0, 0, 0, AgeRange(0.0, 0.0), 0.0, 0.0), 0)
 """The one event that is not from the stream, so that nothing of it is needed."""
 
 logger = logging.getLogger(__name__)

@@ -100,7 +100,7 @@ class GapQueue:
         unseen = self.unseen if capacity - len(events) >= min(WRITE_EVENTS, len(self.unseen)) else ()
         while unseen and len(events) < most and self.waiting < LOOKAHEAD:
             event = self.unseen.popleft()
-            if now_s > event.batch.young_until_s and _is_too_old(event, now_s):
+            if now_s > event.entry.young_until_s and _is_too_old(event, now_s):
                 expired.append(event)
                 continue
             data = event.event["data"]
@@ -167,5 +167,5 @@ class GapQueue:
 
 
 def _is_too_old(event: StreamEvent, now_s: float) -> bool:
-    batch = event.batch
-    return now_s > batch.young_until_s and ages.is_too_old(event.event, batch.age_at(now_s))
+    entry = event.entry
+    return now_s > entry.young_until_s and ages.is_too_old(event.event, entry.age_at(now_s))

@@ -22,8 +22,8 @@ READ_ENTRIES, READ_EVENTS = 20, 128
 
 
 @dataclass(slots=True, eq=False)
-class StreamBatch:
-    """One entry that was read at `read_s`, and its age at that time.
+class EntryProgress:
+    """How far one entry, read at `read_s`, is delivered, and its age at that time.
 
     Bit i of `needed` is set while its event i is not acknowledged; in `all`, each has a bit. Up to
     `young_until_s` none of its events is too old. Times are seconds on a clock that is never set.
@@ -43,10 +43,10 @@ class StreamBatch:
 
 
 class StreamEvent(NamedTuple):
-    """An event that was read, and its place: the event `number` of `batch`."""
+    """An event that was read, and its place: the event `number` of `entry`."""
 
     event: GameEvent
-    batch: StreamBatch
+    entry: EntryProgress
     number: int
 
 
@@ -58,7 +58,7 @@ class Progress:
         # The stored notes of entries that were not read yet. `delivered` returns them as well, because it
         # replaces what is stored: an entry whose note is lost is sent again as a whole.
         self._unread_notes = _notes_from(stored.entry, stored.needed) if stored.needed else {}
-        self._batches: OrderedDict[str, StreamBatch] = OrderedDict()  # those that are still needed
+        self._entries: OrderedDict[str, EntryProgress] = OrderedDict()  # those that are still needed
         self.read_through = ""
         """The last entry that was read."""
         self.largest_events = READ_EVENTS
@@ -95,53 +95,53 @@ class Progress:
         if entry.id == stored.entry:
             needed &= -1 << stored.skip
         young_until_s = read_s + ages.YOUNG_S - age.most_s
-        batch = StreamBatch(entry.id, entry.size_bytes, whole, needed, age, read_s, young_until_s)
+        progress = EntryProgress(entry.id, entry.size_bytes, whole, needed, age, read_s, young_until_s)
         self.read_through = entry.id
         self.entries += 1
-        self._batches[entry.id] = batch
+        self._entries[entry.id] = progress
         if not needed:
-            self._end(batch)
+            self._end(progress)
         events: list[StreamEvent] = []
         for number, event in enumerate(entry.events):
             if needed == whole or needed >> number & 1:
-                events.append(StreamEvent(event, batch, number))
+                events.append(StreamEvent(event, progress, number))
         return events
 
     def done(self, events: Iterable[StreamEvent], *, sent: bool = True) -> None:
         """Takaro has these events, or, if not `sent`, they were too old. Counts those that were needed."""
         before = self.total
-        for _, batch, number in events:
-            if not batch.needed >> number & 1:
+        for _, entry, number in events:
+            if not entry.needed >> number & 1:
                 continue
             self.total += 1
-            batch.needed &= ~(1 << number)
-            if not batch.needed:
-                self._end(batch)
+            entry.needed &= ~(1 << number)
+            if not entry.needed:
+                self._end(entry)
         self.count += self.total - before
         if sent:
             self.sent += self.total - before
 
-    def _end(self, batch: StreamBatch) -> None:
-        if next(iter(self._batches)) != batch.id:  # otherwise the cursor will be behind it
-            self.gone.append(batch.id)
-        del self._batches[batch.id]
-        self.size_bytes += batch.size_bytes
+    def _end(self, entry: EntryProgress) -> None:
+        if next(iter(self._entries)) != entry.id:  # otherwise the cursor will be behind it
+            self.gone.append(entry.id)
+        del self._entries[entry.id]
+        self.size_bytes += entry.size_bytes
         self._ended += 1
 
     def delivered(self) -> Delivered:
         """What Redis must store."""
-        if not self._batches:
+        if not self._entries:
             if not self.read_through:
                 return Delivered(self._stored.entry, self._stored.skip, dict(self._unread_notes), self.total)
             milliseconds, _, number = self.read_through.partition("-")
             next_id = f"{milliseconds}-{int(number) + 1}"
             return Delivered(next_id, 0, dict(self._unread_notes), self.total)
-        oldest = next(iter(self._batches.values()))
+        oldest = next(iter(self._entries.values()))
         skip = (oldest.needed & -oldest.needed).bit_length() - 1
         needed = {
-            batch.id: batch.needed
-            for batch in self._batches.values()
-            if batch.needed != (batch.all if batch is not oldest else batch.all >> skip << skip)
+            entry.id: entry.needed
+            for entry in self._entries.values()
+            if entry.needed != (entry.all if entry is not oldest else entry.all >> skip << skip)
         }
         return Delivered(oldest.id, skip, needed | self._unread_notes, self.total)
 

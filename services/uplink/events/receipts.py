@@ -124,9 +124,9 @@ class Receipts:
         refused, self._refused = tuple(self._refused), []
         events: list[GameEvent] = []
         accepted_s = NEVER
-        for event, batch, _ in taken:
+        for event, entry, _ in taken:
             events.append(event)
-            accepted_s = min(accepted_s, batch.read_s - batch.age.least_s)
+            accepted_s = min(accepted_s, entry.read_s - entry.age.least_s)
         return EndedEvents(tuple(events), refused, took_s=first_pong_s - accepted_s)
 
     def proven(self, now_s: float) -> list[StreamEvent]:
