@@ -18,9 +18,9 @@ from services.cli.settings_of import loaded_from, warnings_of
 from services.cli.tables import show, waiting_for
 from services.cli.terminal import COMMAND_VARIABLE, many, print_json, runnable, safe
 from services.cli.verdict import Verdict, VerdictLevel, bad, good, warn
+from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.diagnosis import diagnose_all
 from services.relay.instances.directory import Directory
-from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import facts_of, facts_of_all
 from services.relay.instances.mod_config import mod_url
 from services.relay.instances.wrong_keys import WrongKeyCalls
@@ -99,27 +99,27 @@ async def _told(looking: Awaitable[list[Verdict]]) -> list[Verdict]:
         return [bad(str(error))]
 
 
-async def _entries(store: Store, settings: Settings) -> dict[str, ServedEntry]:
+async def _definitions(store: Store, settings: Settings) -> dict[str, DefinedInstance]:
     return await Directory(settings, None, {}, store, lambda _: None).current()
 
 
 async def _instances(store: Store, settings: Settings) -> list[Verdict]:
     """Why each server that is not up is not, and the fix. Servers that are up are only counted."""
-    entries = await _entries(store, settings)
-    if not entries:
+    defined = await _definitions(store, settings)
+    if not defined:
         return [
             bad("there is no server yet", "add an [[instance]] to relay.toml, or `dayz-relay instance add`")
         ]
-    facts = await facts_of_all(store, list(entries))
+    facts = await facts_of_all(store, list(defined))
     wrong_calls = await WrongKeyCalls(store).all()
-    found = diagnose_all(entries, facts, mod_url(settings.modapi), wrong_calls)
+    found = diagnose_all(defined, facts, mod_url(settings.modapi), wrong_calls)
     told = [warn(problem.what, problem.fix) for problem in found.fleet]
     up = 0
-    for slug, entry in entries.items():
+    for slug, definition in defined.items():
         problems = found.of[slug]
         up += not problems
         for problem in problems:
-            serious = problem.serious and not entry.disabled
+            serious = problem.serious and not definition.disabled
             told.append((bad if serious else warn)(f"{slug}: {problem.what}", problem.fix))
     told.sort(key=lambda verdict: verdict.level is not VerdictLevel.BAD)
     return [*told, good(f"{up:,} up")] if up else told
@@ -127,15 +127,15 @@ async def _instances(store: Store, settings: Settings) -> list[Verdict]:
 
 async def _identify(store: Store, settings: Settings, slug: str) -> list[Verdict]:
     """Log in to Takaro, unless the relay is logged in: Takaro would then send its requests to our socket."""
-    entries = await _entries(store, settings)
-    if slug not in entries:
-        raise NoSuchInstance(f"there is no server {slug} ({hint(slug, list(entries))})")
+    defined = await _definitions(store, settings)
+    if slug not in defined:
+        raise NoSuchInstance(f"there is no server {slug} ({hint(slug, list(defined))})")
     facts = await facts_of(store, slug)
     if facts.uplink and facts.link == LinkState.READY:
         return [
             good(f"the relay is identified as {slug} right now: nothing was tried, it would be disturbed")
         ]
-    return await doctor_elsewhere.identify(settings, entries[slug].instance)
+    return await doctor_elsewhere.identify(settings, defined[slug].instance)
 
 
 def _print(title: str, verdicts: Sequence[Verdict]) -> None:

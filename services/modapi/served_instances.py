@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from services.modapi.http.calls import Credentials
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instance import ServedInstance
-from services.relay.instances.entries import ServedEntry
+from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.protocol.keys import WAKE_MODAPI
 from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
@@ -49,7 +49,7 @@ class ServedInstances:
         self._hold_polls_s = settings.hold_polls_s
         self.limits = limits
 
-    def update(self, served: Mapping[str, ServedEntry]) -> None:
+    def update(self, served: Mapping[str, DefinedInstance]) -> None:
         """Serves these instances from now on. Ends held polls of instances that are gone or lost a key."""
         self.credentials.replace(served.values())
         now_s = time.monotonic()
@@ -58,16 +58,16 @@ class ServedInstances:
             instance = self.instances.pop(slug)
             instance.polls.close()
             self._gone[slug] = instance, now_s + self.results_taken_for_s
-        keys = {slug: frozenset(key.digest for key in entry.keys) for slug, entry in served.items()}
-        for slug, entry in served.items():
+        keys = {slug: frozenset(key.digest for key in one.keys) for slug, one in served.items()}
+        for slug, one in served.items():
             logger = InstanceLogger(self._logger, slug)
             with self._metrics.service.faults.contain(logger, FaultKind.LISTENER):
                 if slug not in self.instances:
                     self.instances[slug] = ServedInstance(
-                        entry.instance, self.store, self._metrics, logger, self._hold_polls_s, self.limits
+                        one.instance, self.store, self._metrics, logger, self._hold_polls_s, self.limits
                     )
                 else:
-                    self.instances[slug].follow(entry.instance)
+                    self.instances[slug].follow(one.instance)
                     if self._keys[slug] - keys[slug]:
                         self.instances[slug].polls.close()
                 if self._subscribed:

@@ -18,7 +18,7 @@ from services.modapi.app import make_app
 from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instances import ServedInstances
-from services.relay.instances.entries import merge
+from services.relay.instances.definitions import merge
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.lifecycle import cancelled

@@ -8,8 +8,8 @@ import pytest
 from services.cli.fleet import Server, overview
 from services.modapi.admin.views import fleet_of, server_of
 from services.modapi.fleet.rows import ServerRow, state_of
+from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.diagnosis import Problem, ProblemCode
-from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.protocol.vocabulary import Origin
 from services.relay.service.settings import Instance
@@ -25,7 +25,10 @@ def row(slug: str, *problems: Problem, facts: Facts = FACTS, disabled: bool = Fa
     name = f"The server {slug}, first person, Chernarus"
     instance = Instance.model_validate({"slug": slug, "name": name, "identity_token": f"identity {slug}"})
     return ServerRow(
-        ServedEntry(instance, Origin.FILE, (), disabled), facts, list(problems), state_of(disabled, problems)
+        DefinedInstance(instance, Origin.FILE, (), disabled),
+        facts,
+        list(problems),
+        state_of(disabled, problems),
     )
 
 

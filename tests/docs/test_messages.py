@@ -36,9 +36,9 @@ PUT_TOGETHER = {
     " you want that": "relay/service/settings_warnings.py",
     "…: … has the same name. Takaro takes a name only once: unless it has both servers already, it refuses"
     " the second one until that has another name": "relay/service/settings_warnings.py",
-    "not served: … has the same identity token": "relay/instances/entries.py",
-    "one of its mod keys opens … instead": "relay/instances/entries.py",
-    "an instance of this slug is stored in Redis too: relay.toml wins": "relay/instances/entries.py",
+    "not served: … has the same identity token": "relay/instances/definitions.py",
+    "one of its mod keys opens … instead": "relay/instances/definitions.py",
+    "an instance of this slug is stored in Redis too: relay.toml wins": "relay/instances/definitions.py",
     "no instance yet: add an [[instance]] block with slug, name and identity_token to relay.toml, or run"
     " `dayz-relay instance add`": "relay/service/settings.py",
     "Redis has …: …. Fix: …": "relay/store/durability.py",

@@ -146,7 +146,7 @@ MUTANTS = [
     Mutant("a poll has its key in the URL", "calls", 'if not key and method == "POST":', "if not key:", "limits::test_a_poll_needs_its_key_in_the_url", 'assert (await port.call("GET", POLL, headers=bearer)).status_code =='),
     Mutant("without a key it is told how to set it", "mod_call", "        if not key:\n            return Refused", "        if False:\n            return Refused", TOLD, 'assert answer.status_code == 401 and "TakaroApiUrl" in answer.text a'),
     Mutant("without a key: on loopback", "calls", "self._loopback_only and len", "len", TOLD, 'assert answer.status_code == 401 and "TakaroApiUrl" in answer.text a'),
-    Mutant("without a key: a single instance", "calls", "self._loopback_only and len(entries) == 1", "self._loopback_only and entries", TOLD, 'assert answer.status_code == 401 and "TakaroApiUrl" in answer.text a'),
+    Mutant("without a key: a single instance", "calls", "self._loopback_only and len(defined) == 1", "self._loopback_only and defined", TOLD, 'assert answer.status_code == 401 and "TakaroApiUrl" in answer.text a'),
     Mutant("without a key: no proxy, no page", "calls", "name in _NOT_DIRECT or", "", NO_KEY, 'assert (await port.call("GET", POLL, headers=headers)).status_code ='),
     Mutant("without a key: no other host", "calls", "_LOCAL_HOST.fullmatch(value) is None", "False", NO_KEY, 'assert (await port.call("GET", POLL, headers=headers)).status_code ='),
     Mutant("no start without keys: by an address", "complaints", "    if not is_loopback(settings.modapi.host):\n", "    if False:\n", WRONG_SETTING, "assert any(line.startswith(expected) for line in complaints(path)),"),

@@ -14,7 +14,7 @@ from services.modapi.http.rate_limits import LogLines
 from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instances import ServedInstances
-from services.relay.instances.entries import merge
+from services.relay.instances.definitions import merge
 from services.relay.instances.facts import facts_of
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind

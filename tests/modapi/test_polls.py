@@ -16,7 +16,7 @@ from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.polls import GATHER_S, LOOK_AGAIN_S, NOTHING, Polled
 from services.modapi.served_instances import ServedInstances
-from services.relay.instances.entries import merge
+from services.relay.instances.definitions import merge
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.records import Command

@@ -94,7 +94,7 @@ async def list_commands(
 @router.post("/messages")
 async def send_message(slug: str, message: models.NewMessage, context: Context) -> models.ServerCommand:
     """Send a message to everybody on the server, and wait for what becomes of it: up to ten seconds."""
-    messages.check_enabled((await context.fleet.row(slug)).entry)
+    messages.check_enabled((await context.fleet.row(slug)).definition)
     most_waiting = context.settings.limits.open_commands
     try:
         sent = await messages.send_message(context.store, slug, message.text.strip(), most_waiting)
@@ -137,7 +137,7 @@ async def _stream(
     async def found() -> Messages:
         directory = context.fleet.directory
         async for entries in followed:
-            if directory.complete.is_set() and row.slug not in directory.entries:
+            if directory.complete.is_set() and row.slug not in directory.defined:
                 return
             of_kind = [entry for entry in entries if kind_of(entry) in kinds]
             last = of_kind if cursor else of_kind[-limit:]

@@ -27,7 +27,7 @@ from services.modapi.admin.context import AdminContext, Context
 from services.modapi.admin.repeats import OnceOf, OnceRoute
 from services.modapi.admin.views import fleet_of, page_of, players_of
 from services.modapi.fleet.view import READ_AT_ONCE
-from services.relay.instances.entries import active
+from services.relay.instances.definitions import active
 from services.relay.instances.state import online_players
 
 _SCHEME = HTTPBearer(  # AdminAuthentication checks it

@@ -103,8 +103,8 @@ def make_api(context: AdminContext) -> FastAPI:
 
 @_router.get("", response_model=Instances)
 async def list_instances(context: Context) -> Any:
-    entries = await context.fleet.directory.current()
-    rows = await asyncio.gather(*(context.fleet.row(slug, entries) for slug in entries))
+    defined = await context.fleet.directory.current()
+    rows = await asyncio.gather(*(context.fleet.row(slug, defined) for slug in defined))
     return {"instances": [_old(server_of(row)) for row in rows]}
 
 

@@ -12,7 +12,7 @@ from services.modapi.admin.repeats import OnceOf, OnceRoute
 from services.modapi.admin.views import fits, page_of, server_of
 from services.modapi.fleet.rows import ServerRow, State
 from services.modapi.fleet.view import READ_AT_ONCE
-from services.relay.instances.entries import active
+from services.relay.instances.definitions import active
 from services.relay.instances.facts import ServerCause
 from services.relay.instances.mod_config import MOD_CONFIG_PATH, mod_config, mod_url
 from services.relay.instances.registry import Issued
@@ -87,7 +87,7 @@ async def delete_server(
 @router.get("/{slug}/mod-config")
 async def get_mod_config(row: Row, request: Request, context: Context) -> models.ModConfig:
     """Show what goes into the mod's file."""
-    shown = row.entry.instance.mod_keys if request.state.role is models.Role.FULL else ()
+    shown = row.definition.instance.mod_keys if request.state.role is models.Role.FULL else ()
     key = shown[0].get_secret_value() if shown else "<mod key>"
     return models.ModConfig(
         mod_config=mod_config(mod_url(context.settings.modapi), key),
@@ -121,10 +121,10 @@ async def disable_server(slug: str, context: Context) -> models.ChangedServer:
 
 
 async def _shown(context: AdminContext, slug: str, *warnings: str) -> models.ChangedServer:
-    entries = await context.fleet.directory.current()
-    served = [entry.instance for entry in active(entries).values()]
+    defined = await context.fleet.directory.current()
+    served = [definition.instance for definition in active(defined).values()]
     return models.ChangedServer(
-        server=server_of(await context.fleet.row(slug, entries)),
+        server=server_of(await context.fleet.row(slug, defined)),
         warnings=[*filter(None, warnings), *equal_name(slug, served)],
     )
 

@@ -105,7 +105,7 @@ class _FleetStream:
 
     async def look(self) -> None:
         """Raises StoreError."""
-        self._fleet.changes.look(await self._fleet.rows(), self._fleet.directory.entries)
+        self._fleet.changes.look(await self._fleet.rows(), self._fleet.directory.defined)
 
     async def messages(self, last_event_id: str) -> Messages:
         place = self._place_of(last_event_id) if last_event_id else self._beginning()
@@ -158,7 +158,7 @@ class _FleetStream:
         """The message about one server; none if it could not be read."""
         if row := self._fleet.last.rows.get(slug):
             return [stream_message(id, "server", server_of(row).model_dump(mode="json"))]
-        if slug in self._fleet.directory.entries:
+        if slug in self._fleet.directory.defined:
             return []
         return [stream_message(id, "removed", {"slug": slug})]
 

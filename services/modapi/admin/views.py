@@ -12,20 +12,20 @@ from services.relay.instances.state import OnlinePlayers
 
 
 def server_of(row: ServerRow) -> models.Server:
-    entry, facts = row.entry, row.facts
+    definition, facts = row.definition, row.facts
     return models.Server(
         slug=row.slug,
-        name=entry.instance.name,
-        external_id=entry.external_id,
-        origin=entry.origin,
-        disabled=entry.disabled,
-        served=entry.active,
-        note=entry.note,
+        name=definition.instance.name,
+        external_id=definition.external_id,
+        origin=definition.origin,
+        disabled=definition.disabled,
+        served=definition.active,
+        note=definition.note,
         state=row.state,
         cause=row.cause,
         problems=problems_of(row.problems),
-        has_registration_token=entry.instance.registration_token is not None,
-        mod_keys=list(map(models.ModKeyDates.model_validate, entry.keys)),
+        has_registration_token=definition.instance.registration_token is not None,
+        mod_keys=list(map(models.ModKeyDates.model_validate, definition.keys)),
         link=models.ServerLink(
             state=facts.link if facts.uplink else "",
             why=facts.link_why if facts.uplink else "",
@@ -60,7 +60,7 @@ def fits(row: ServerRow, state: str, text: str) -> bool:
     if state and state != (row.state if state in set(State) else row.cause):
         return False
     text = text.casefold()
-    return text in row.slug or text in row.entry.instance.name.casefold()
+    return text in row.slug or text in row.definition.instance.name.casefold()
 
 
 def fleet_of(rows: Sequence[ServerRow], notes: Iterable[Problem]) -> models.FleetCounts:

@@ -34,7 +34,7 @@ class FleetChanges:
         is_first, self._seen = self._seen is None, rows
         for slug, row in rows.items():
             problems = [(problem.code, problem.serious) for problem in row.problems]
-            state = row.entry, _FACTS(row.facts), row.state, problems
+            state = row.definition, _FACTS(row.facts), row.state, problems
             if self._states.get(slug) != state:
                 self._states[slug] = state
                 if not is_first:

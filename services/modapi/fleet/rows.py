@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from enum import StrEnum, unique
 from typing import NamedTuple
 
+from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.diagnosis import Problem
-from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts, ServerCause, server_cause
 
 
@@ -22,26 +22,26 @@ class State(StrEnum):
 class ServerRow(NamedTuple):
     """One server with all that is known of it. The worst of its `problems` is the first."""
 
-    entry: ServedEntry
+    definition: DefinedInstance
     facts: Facts
     problems: list[Problem]
     state: State
 
     @property
     def cause(self) -> ServerCause:
-        if not self.entry.active:
-            return ServerCause.DISABLED if self.entry.disabled else ServerCause.NOT_SERVED
-        has_token = self.entry.instance.registration_token is not None
+        if not self.definition.active:
+            return ServerCause.DISABLED if self.definition.disabled else ServerCause.NOT_SERVED
+        has_token = self.definition.instance.registration_token is not None
         return server_cause(self.facts, has_token=has_token)
 
     @property
     def there_ms(self) -> int:
         """A time (ms) at which the server was there already, the earliest that is known; 0: none is."""
-        return min(filter(None, (self.entry.added_ms, self.facts.contact_ms)), default=0)
+        return min(filter(None, (self.definition.added_ms, self.facts.contact_ms)), default=0)
 
     @property
     def slug(self) -> str:
-        return self.entry.instance.slug
+        return self.definition.instance.slug
 
 
 def state_of(disabled: bool, problems: Sequence[Problem]) -> State:

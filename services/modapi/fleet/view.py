@@ -10,9 +10,9 @@ from typing import NamedTuple
 from services.modapi.fleet.changes import FleetChanges
 from services.modapi.fleet.recent_activity import FleetActivity, RecentActivity
 from services.modapi.fleet.rows import ServerRow, state_of
+from services.relay.instances.definitions import DefinedInstance, active
 from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
 from services.relay.instances.directory import Directory
-from services.relay.instances.entries import ServedEntry, active
 from services.relay.instances.facts import Facts, facts_of, facts_of_all
 from services.relay.instances.mod_config import mod_url
 from services.relay.instances.wrong_keys import WrongKeyCall, WrongKeyCalls
@@ -44,14 +44,14 @@ class FleetView:
         self._faults = faults
         self.directory = directory
         self.recent = RecentActivity(store, faults)
-        self.activity = FleetActivity(self.recent, lambda: set(active(directory.entries)))
+        self.activity = FleetActivity(self.recent, lambda: set(active(directory.defined)))
         self.changes = FleetChanges()
         self._store = store
         self._wrong_calls = WrongKeyCalls(store)
         self._modapi = modapi
         self.last = Look({}, [], {})  # what the last `rows` has read
         self._read_s = -math.inf
-        self._read_of: Mapping[str, ServedEntry] = {}
+        self._read_of: Mapping[str, DefinedInstance] = {}
         self._reading = asyncio.Lock()
         self.stopping = asyncio.Event()
 
@@ -66,41 +66,41 @@ class FleetView:
     async def rows(self) -> dict[str, ServerRow]:
         """All servers by slug, not older than FRESH_S or the last known change. Raises StoreError."""
         async with self._reading:
-            entries = self.directory.entries
-            if entries is not self._read_of or time.monotonic() - self._read_s >= FRESH_S:
-                self.last = await self._read(entries)
-                self._read_of, self._read_s = entries, time.monotonic()
+            defined = self.directory.defined
+            if defined is not self._read_of or time.monotonic() - self._read_s >= FRESH_S:
+                self.last = await self._read(defined)
+                self._read_of, self._read_s = defined, time.monotonic()
             return self.last.rows
 
-    async def row(self, slug: str, entries: Mapping[str, ServedEntry] | None = None) -> ServerRow:
-        """One server as it is now. `entries`: all servers, if they were just read.
+    async def row(self, slug: str, defined: Mapping[str, DefinedInstance] | None = None) -> ServerRow:
+        """One server as it is now. `defined`: all servers, if they were just read.
 
         Raises NoSuchInstance, StoreError.
         """
-        if entries is None:
-            entries = await self.directory.current()
-        if slug not in entries:
+        if defined is None:
+            defined = await self.directory.current()
+        if slug not in defined:
             raise NoSuchInstance(f"there is no server {slug}")
         facts = await facts_of(self._store, slug)
         if facts.is_silent:
             await self.rows()  # only all servers together tell whose mod calls with a wrong key
-        return self._row(entries[slug], facts, self.last.wrong_keys.get(slug))
+        return self._row(defined[slug], facts, self.last.wrong_keys.get(slug))
 
-    async def _read(self, entries: Mapping[str, ServedEntry]) -> Look:
-        slugs = list(entries)
+    async def _read(self, defined: Mapping[str, DefinedInstance]) -> Look:
+        slugs = list(defined)
         wrong_calls = await self._wrong_calls.all()
         facts: dict[str, Facts] = {}
         for start in range(0, len(slugs), READ_AT_ONCE):
             facts |= await facts_of_all(self._store, slugs[start : start + READ_AT_ONCE])
-        named, notes = wrong_keys(entries, facts, wrong_calls)
+        named, notes = wrong_keys(defined, facts, wrong_calls)
         rows: dict[str, ServerRow] = {}
         for count, slug in enumerate(slugs, 1):
             with self._faults.contain(InstanceLogger(logger, slug), FaultKind.LISTENER):
-                rows[slug] = self._row(entries[slug], facts[slug], named.get(slug))
+                rows[slug] = self._row(defined[slug], facts[slug], named.get(slug))
             if count % READ_AT_ONCE == 0:
                 await asyncio.sleep(0)
         return Look(rows, notes, named)
 
-    def _row(self, entry: ServedEntry, facts: Facts, wrong_call: WrongKeyCall | None) -> ServerRow:
-        problems = diagnose(entry, facts, mod_url(self._modapi), wrong_call)
-        return ServerRow(entry, facts, problems, state_of(entry.disabled, problems))
+    def _row(self, definition: DefinedInstance, facts: Facts, wrong_call: WrongKeyCall | None) -> ServerRow:
+        problems = diagnose(definition, facts, mod_url(self._modapi), wrong_call)
+        return ServerRow(definition, facts, problems, state_of(definition.disabled, problems))

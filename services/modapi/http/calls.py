@@ -12,7 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
-from services.relay.instances.entries import ServedEntry
+from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.records import digest_of
 
 CLOSED_KEPT = 1_000
@@ -103,27 +103,27 @@ class Credentials:
     was set up for the old bridge may go on sending the identity token that it saved (protocol.md M2).
     """
 
-    def __init__(self, served: Iterable[ServedEntry] = (), *, loopback_only: bool) -> None:
+    def __init__(self, served: Iterable[DefinedInstance] = (), *, loopback_only: bool) -> None:
         self._loopback_only = loopback_only
         self._slugs: dict[str, str] = {}
         self._closed: dict[str, str] = {}
         self.replace(served)
 
-    def replace(self, served: Iterable[ServedEntry]) -> None:
+    def replace(self, served: Iterable[DefinedInstance]) -> None:
         """Accepts the keys of these instances from now on, and no others."""
-        entries = tuple(served)
+        defined = tuple(served)
         self._opened: dict[str, str] = {}
         before = self._closed | self._slugs
-        self._slugs = {key.digest: entry.instance.slug for entry in entries for key in entry.keys}
+        self._slugs = {key.digest: one.instance.slug for one in defined for key in one.keys}
         self._without_secret = ""
-        if self._loopback_only and len(entries) == 1:
-            only = entries[0].instance
+        if self._loopback_only and len(defined) == 1:
+            only = defined[0].instance
             self._without_secret = only.slug
             self._slugs[digest_of(only.identity_token.get_secret_value())] = only.slug
         tokens = [
-            (digest_of(token.get_secret_value()), entry.instance.slug)
-            for entry in entries
-            if (token := entry.instance.registration_token)
+            (digest_of(token.get_secret_value()), definition.instance.slug)
+            for definition in defined
+            if (token := definition.instance.registration_token)
         ]
         shared = Counter(digest for digest, _ in tokens)
         self._slugs_of_tokens = {digest: slug for digest, slug in tokens if shared[digest] == 1}

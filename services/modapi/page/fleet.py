@@ -22,7 +22,7 @@ FILTERS = {
 
 SORTS: dict[str, tuple[str, Callable[[ServerRow], Any], bool]] = {
     "state": ("State", lambda row: list(State).index(row.state), False),
-    "name": ("Server", lambda row: row.entry.instance.name.casefold(), False),
+    "name": ("Server", lambda row: row.definition.instance.name.casefold(), False),
     "contact": ("Last contact", lambda row: _or(row.facts.silent_s, 1e12), False),
     "link": ("Takaro", lambda row: row.facts.link == LinkState.READY, False),
     "players": ("Players", lambda row: row.facts.players or 0, True),

@@ -78,7 +78,7 @@ class Forms:
                         raise HTTPException(404, "Only a hash of this key is kept. A new key can be made.")
                     return await self._pages.server(request, reader, config=known.mod_config)
                 case "say":
-                    check_enabled(row.entry)
+                    check_enabled(row.definition)
                     return await self._say(slug, form.get("text", "").strip())
                 case _:
                     raise HTTPException(404, "There is no such form.")

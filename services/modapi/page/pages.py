@@ -94,7 +94,7 @@ class Pages:
         shown = {"config": "", "problem": "", "notice": server.notice(request.query_params), **outcome}
         return page(
             "server",
-            row.entry.instance.name,
+            row.definition.instance.name,
             await self._server_parts(row, reader.form_key, before),
             reader,
             status,

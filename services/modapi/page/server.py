@@ -71,9 +71,9 @@ def dead_letters(slug: str, found: Sequence[DeadLetter], form_key: str, older: b
 
 def is_in_setup(row: ServerRow) -> bool:
     """Whether the server is being connected: a step is not done, or it was added lately."""
-    facts, added_ms = row.facts, row.entry.added_ms
+    facts, added_ms = row.facts, row.definition.added_ms
     is_new = added_ms > 0 and facts.now_ms - added_ms < SETUP_S * 1000
-    return row.entry.active and (is_new or facts.contact_ms is None or not facts.game_server_id)
+    return row.definition.active and (is_new or facts.contact_ms is None or not facts.game_server_id)
 
 
 def checklist(row: ServerRow, minutes: Sequence[Minute]) -> Markup:

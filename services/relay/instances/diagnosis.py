@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
-from services.relay.instances.entries import ServedEntry
+from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.facts import Facts
 from services.relay.instances.wrong_keys import WrongKeyCall
 from services.relay.protocol.link_states import LinkState
@@ -105,19 +105,19 @@ class Diagnosis:
 
 
 def diagnose_all(
-    entries: Mapping[str, ServedEntry],
+    defined: Mapping[str, DefinedInstance],
     facts: Mapping[str, Facts],
     base_url: str,
     wrong_calls: Iterable[WrongKeyCall],
 ) -> Diagnosis:
     """`base_url` is the address that mods call, `wrong_calls` are the calls with a wrong key."""
-    named, fleet = wrong_keys(entries, facts, wrong_calls)
-    of = {slug: diagnose(entries[slug], known, base_url, named.get(slug)) for slug, known in facts.items()}
+    named, fleet = wrong_keys(defined, facts, wrong_calls)
+    of = {slug: diagnose(defined[slug], known, base_url, named.get(slug)) for slug, known in facts.items()}
     return Diagnosis(of, fleet)
 
 
 def wrong_keys(
-    entries: Mapping[str, ServedEntry], facts: Mapping[str, Facts], wrong_calls: Iterable[WrongKeyCall]
+    defined: Mapping[str, DefinedInstance], facts: Mapping[str, Facts], wrong_calls: Iterable[WrongKeyCall]
 ) -> tuple[dict[str, WrongKeyCall], list[Problem]]:
     """The newest call with a wrong key of each instance by slug; a problem if some mod is silent, and calls
     belong to no known instance.
@@ -126,8 +126,8 @@ def wrong_keys(
     called from that address; but not if the server was added, or its mod called with its key, after that
     call.
     """
-    enabled = {slug: known for slug, known in facts.items() if not entries[slug].disabled}
-    added_ms = {slug: entries[slug].added_ms for slug in enabled}
+    enabled = {slug: known for slug, known in facts.items() if not defined[slug].disabled}
+    added_ms = {slug: defined[slug].added_ms for slug in enabled}
     named: dict[str, WrongKeyCall] = {}
     unknown = []
     for call in wrong_calls:
@@ -157,25 +157,25 @@ def wrong_keys(
 
 
 def diagnose(
-    entry: ServedEntry, facts: Facts, base_url: str, wrong_call: WrongKeyCall | None = None
+    definition: DefinedInstance, facts: Facts, base_url: str, wrong_call: WrongKeyCall | None = None
 ) -> list[Problem]:
     """The problems of an instance, the worst first. `base_url` is the address that mods call, `wrong_call` a
     call of this instance's mod with a wrong key."""
-    found, slug = [], entry.instance.slug
-    if entry.disabled:
+    found, slug = [], definition.instance.slug
+    if definition.disabled:
         fix = f"dayz-relay instance enable {slug}"
         return [Problem(ProblemCode.DISABLED, True, "it is disabled", fix)]
-    if entry.note:
+    if definition.note:
         fix = f"change relay.toml, or remove the stored instance: `dayz-relay instance remove {slug}`"
-        code = ProblemCode.ENTRY_CONFLICT if entry.keys else ProblemCode.NO_MOD_KEY
-        if entry.shadowed:
+        code = ProblemCode.ENTRY_CONFLICT if definition.keys else ProblemCode.NO_MOD_KEY
+        if definition.shadowed:
             code = ProblemCode.NOT_SERVED
-        found.append(Problem(code, code is not ProblemCode.ENTRY_CONFLICT, entry.note, fix))
-    if entry.shadowed:  # it is not served: its mod and its link cannot be up
+        found.append(Problem(code, code is not ProblemCode.ENTRY_CONFLICT, definition.note, fix))
+    if definition.shadowed:  # it is not served: its mod and its link cannot be up
         return found
     found += [
-        *_mod(facts, f"{base_url}/k/<mod key>" if entry.keys else base_url, wrong_call),
-        *_link(entry, facts),
+        *_mod(facts, f"{base_url}/k/<mod key>" if definition.keys else base_url, wrong_call),
+        *_link(definition, facts),
         *_waiting(slug, facts),
     ]
     return sorted(found, key=lambda problem: not problem.serious)
@@ -211,10 +211,10 @@ def _mod(facts: Facts, url: str, wrong_call: WrongKeyCall | None) -> list[Proble
     return []
 
 
-def _link(entry: ServedEntry, facts: Facts) -> list[Problem]:
-    command = f"dayz-relay instance set {entry.instance.slug} --registration-token-file FILE"
-    own = "" if entry.origin is Origin.FILE else f", or its own with `{command}`"
-    if entry.instance.registration_token is None:
+def _link(definition: DefinedInstance, facts: Facts) -> list[Problem]:
+    command = f"dayz-relay instance set {definition.instance.slug} --registration-token-file FILE"
+    own = "" if definition.origin is Origin.FILE else f", or its own with `{command}`"
+    if definition.instance.registration_token is None:
         fix = f"set {REGISTRATION_TOKEN_PLACE}{own}: {_KEPT} until then"
         what = "it has no registration token of Takaro"
         return [Problem(ProblemCode.NO_REGISTRATION_TOKEN, True, what, fix)]

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from services.relay.instances.entries import ServedEntry, active, merge
+from services.relay.instances.definitions import DefinedInstance, active, merge
 from services.relay.instances.records import Record, open_replaced_keys
 from services.relay.instances.registry import Registry
 from services.relay.instances.settings_file import SettingsFile
@@ -41,18 +41,18 @@ class Directory:
     ) -> None:
         self.file = SettingsFile(settings, config, environ, reload_failed)
         self.registry = Registry(store, lambda: self.file.settings.instances)
-        self.entries: dict[str, ServedEntry] = {}
+        self.defined: dict[str, DefinedInstance] = {}
         self.complete = asyncio.Event()  # set once the instances in Redis are known too
         self._store = store
         self._store_nudge = asyncio.Event()
         self._version: str | None = None
         self._stored: dict[str, Record] = {}
         self._merged_of: tuple[Settings, dict[str, Record], tuple[str, ...], bool] | None = None
-        self._reported: dict[str, ServedEntry] | None = None  # the last argument of `changed`
+        self._reported: dict[str, DefinedInstance] | None = None  # the last argument of `changed`
         self._warned_of_none = False
         self._warned_equal_names = set(equal_names(settings.instances))  # logged at the start
 
-    async def watch(self, changed: Callable[[Mapping[str, ServedEntry]], object]) -> None:
+    async def watch(self, changed: Callable[[Mapping[str, DefinedInstance]], object]) -> None:
         """Calls `changed` with the served instances, now and after each change. Never returns."""
         if hangup := getattr(signal, "SIGHUP", None):  # Windows has none
             asyncio.get_running_loop().add_signal_handler(hangup, self.file.reread)
@@ -63,11 +63,11 @@ class Directory:
             group.create_task(self._follow(self.file.look, self.file.nudge, changed))
             group.create_task(self._follow(self._look_at_store, self._store_nudge, changed))
 
-    async def current(self) -> dict[str, ServedEntry]:
+    async def current(self) -> dict[str, DefinedInstance]:
         """All instances, as they are stored at this moment. Raises StoreError."""
         found = await self.registry.records.look(self._version)
         records = found.records()
-        return self.entries if records is None else self._merged(records)
+        return self.defined if records is None else self._merged(records)
 
     def about(self) -> dict[str, str | list[str]]:
         """What `/readyz` shows about the settings."""
@@ -77,7 +77,7 @@ class Directory:
         self,
         look: Callable[[], Awaitable[None]],
         nudge: asyncio.Event,
-        changed: Callable[[Mapping[str, ServedEntry]], object],
+        changed: Callable[[Mapping[str, DefinedInstance]], object],
     ) -> None:
         while True:
             nudge.clear()
@@ -104,27 +104,27 @@ class Directory:
                 self._version, self._stored = found.version, records
             self.complete.set()
 
-    def _report(self, changed: Callable[[Mapping[str, ServedEntry]], object]) -> None:
+    def _report(self, changed: Callable[[Mapping[str, DefinedInstance]], object]) -> None:
         replaced = open_replaced_keys(self._stored.values(), self.registry.records.age_s)
         merged_of = self.file.settings, self._stored, replaced, self.complete.is_set()
         if merged_of == self._merged_of:
             return  # merging 1,000 instances holds the loop for 10 ms and more
         self._merged_of = merged_of
-        before = self.entries
-        self.entries = self._merged(self._stored)
-        if self.entries != before:
-            hide("instances", secrets_in(*(entry.instance for entry in self.entries.values())))
-        for slug, entry in self.entries.items():
-            if entry.note and (slug not in before or before[slug].note != entry.note):
-                InstanceLogger(logger, slug).warning("%s", entry.note)
-        served = active(self.entries)
-        if self.complete.is_set() and bool(self.entries) == self._warned_of_none:
-            self._warned_of_none = not self.entries
+        before = self.defined
+        self.defined = self._merged(self._stored)
+        if self.defined != before:
+            hide("instances", secrets_in(*(definition.instance for definition in self.defined.values())))
+        for slug, definition in self.defined.items():
+            if definition.note and (slug not in before or before[slug].note != definition.note):
+                InstanceLogger(logger, slug).warning("%s", definition.note)
+        served = active(self.defined)
+        if self.complete.is_set() and bool(self.defined) == self._warned_of_none:
+            self._warned_of_none = not self.defined
             if self._warned_of_none:
                 logger.warning("%s", NO_INSTANCE)
         if served == self._reported:
             return
-        for caution in equal_names(entry.instance for entry in served.values()):
+        for caution in equal_names(definition.instance for definition in served.values()):
             if caution not in self._warned_equal_names:
                 self._warned_equal_names.add(caution)
                 logger.warning("%s", caution)
@@ -134,20 +134,20 @@ class Directory:
         collect_garbage_for(len(served))
         changed(served)
 
-    def _merged(self, stored: Mapping[str, Record]) -> dict[str, ServedEntry]:
+    def _merged(self, stored: Mapping[str, Record]) -> dict[str, DefinedInstance]:
         settings = self.file.settings
         token = settings.takaro.registration_token
         return merge(settings.instances, stored, self.registry.records.age_s, token)
 
 
-def instances(served: Mapping[str, ServedEntry]) -> dict[str, Instance]:
+def instances(served: Mapping[str, DefinedInstance]) -> dict[str, Instance]:
     """The served instances as uplink needs them: modapi's settings are blanked, so their changes restart no
     link."""
     blank = {"mod_keys": (), "log": "on", "log_per_s": None}
-    return {slug: entry.instance.model_copy(update=blank) for slug, entry in served.items()}
+    return {slug: definition.instance.model_copy(update=blank) for slug, definition in served.items()}
 
 
-def _log_changes(before: Mapping[str, ServedEntry], now: Mapping[str, ServedEntry]) -> None:
+def _log_changes(before: Mapping[str, DefinedInstance], now: Mapping[str, DefinedInstance]) -> None:
     for slug in now.keys() - before.keys():
         InstanceLogger(logger, slug).info("served from now on (defined in %s)", now[slug].origin.words)
     for slug in before.keys() - now.keys():

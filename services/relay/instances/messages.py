@@ -9,7 +9,7 @@ import secrets
 import time
 
 from services.relay.instances.activity import ActivityEntry, publish
-from services.relay.instances.entries import ServedEntry
+from services.relay.instances.definitions import DefinedInstance
 from services.relay.protocol.command_states import CommandState, new_operation_id
 from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.errors import InstanceConflict, StoreError
@@ -26,10 +26,10 @@ READ_RESULTS = 200
 _ENDS = {None: CommandEnd.QUEUE_FULL, CommandState.EXPIRED: CommandEnd.NOT_DELIVERED}
 
 
-def check_enabled(entry: ServedEntry) -> None:
+def check_enabled(definition: DefinedInstance) -> None:
     """Raises InstanceConflict for a disabled server: its mod is refused, so nobody would fetch a message."""
-    if entry.disabled:
-        raise InstanceConflict(f"not delivered: {entry.instance.slug} is disabled; enable it first")
+    if definition.disabled:
+        raise InstanceConflict(f"not delivered: {definition.instance.slug} is disabled; enable it first")
 
 
 async def send_message(store: Store, slug: str, text: str, most_waiting: int) -> ActivityEntry:

@@ -16,7 +16,7 @@ from services.relay.store.event_stream import EventStream, entries_of
 from services.relay.store.leases import Lease
 from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events import ages
-from services.uplink.events.progress import READ_ENTRIES, READ_EVENTS, Progress, EntryProgress, StreamEvent
+from services.uplink.events.progress import READ_ENTRIES, READ_EVENTS, EntryProgress, Progress, StreamEvent
 from services.uplink.events.receipts import EndedEvents
 from services.uplink.reporting.metrics import DELIVERED, OTHER_TYPE, UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from services.modapi.fleet.changes import KEPT_REMOVALS, FleetChanges
 from services.modapi.fleet.rows import ServerRow, State
-from services.relay.instances.entries import ServedEntry
+from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.facts import Facts
 from services.relay.protocol.vocabulary import Origin
 from services.relay.service.settings import Instance
@@ -17,7 +17,7 @@ FACTS = Facts(1_000, "uplink-1", "ready", "", "", 900, 0, 0, None, 0, 0, 3, "", 
 
 def row(slug: str, **facts: Any) -> ServerRow:
     instance = Instance(slug=slug, name=f"Server {slug}", identity_token=SecretStr("identity-" + slug))
-    return ServerRow(ServedEntry(instance, Origin.REDIS, ()), replace(FACTS, **facts), [], State.UP)
+    return ServerRow(DefinedInstance(instance, Origin.REDIS, ()), replace(FACTS, **facts), [], State.UP)
 
 
 def look(changes: FleetChanges, *rows: ServerRow) -> None:

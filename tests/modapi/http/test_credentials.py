@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.modapi.http.calls import Credentials
-from services.relay.instances.entries import merge
+from services.relay.instances.definitions import merge
 from services.relay.service.settings import Instance
 from tests.support.ages import just_now
 

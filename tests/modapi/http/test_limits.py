@@ -18,7 +18,7 @@ from services.modapi.http.router import MAX_REGISTER_BYTES
 from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instances import ServedInstances
-from services.relay.instances.entries import merge
+from services.relay.instances.definitions import merge
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.limits import Limits

@@ -18,7 +18,7 @@ from services.modapi.events import EventIntake
 from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instances import ServedInstances
-from services.relay.instances.entries import merge
+from services.relay.instances.definitions import merge
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.instances.wrong_keys import NOTED_APART_S, WrongKeyCalls
 from services.relay.protocol.command_states import new_operation_id

@@ -19,7 +19,7 @@ from services.modapi.hold_rules import HELD
 from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instances import ServedInstances
-from services.relay.instances.entries import merge
+from services.relay.instances.definitions import merge
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action

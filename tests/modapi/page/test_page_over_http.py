@@ -25,8 +25,8 @@ from services.modapi.page.routes import add_page
 from services.relay.instances import diagnosis
 from services.relay.instances.activity import ActivityEntry, publish
 from services.relay.instances.dead_letters import DeadLetters
+from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.directory import Directory
-from services.relay.instances.entries import ServedEntry
 from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.protocol.keys import keys_of
@@ -530,7 +530,7 @@ async def test_a_form_beyond_its_size_is_refused(store: Store, slug: str) -> Non
 async def test_a_server_that_cannot_be_diagnosed_does_not_hide_the_others(
     store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(entry: ServedEntry, *others: Any) -> list[Any]:
+    def failing(entry: DefinedInstance, *others: Any) -> list[Any]:
         if entry.instance.slug == f"{slug}-odd":
             raise RuntimeError("by a fault of ours")
         return diagnosis.diagnose(entry, *others)

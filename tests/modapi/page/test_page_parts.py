@@ -25,8 +25,8 @@ from services.modapi.page.rendering import render
 from services.modapi.page.words import ago
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
+from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.diagnosis import Problem, ProblemCode, diagnose
-from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts, ServerCause
 from services.relay.instances.history import LENGTH_S, Minute, last_day
 from services.relay.instances.records import KeyDigest
@@ -61,13 +61,16 @@ def row(slug: str, problems: Sequence[Problem] = (), name: str = "", **known: ob
         slug=slug, name=name or f"Server {slug}", identity_token=SecretStr(f"identity-{slug}")
     )
     return ServerRow(
-        ServedEntry(instance, Origin.FILE, ()), facts(**known), list(problems), state_of(False, problems)
+        DefinedInstance(instance, Origin.FILE, ()),
+        facts(**known),
+        list(problems),
+        state_of(False, problems),
     )
 
 
 def with_token(of: ServerRow) -> ServerRow:
-    instance = of.entry.instance.model_copy(update={"registration_token": SecretStr("registration")})
-    return of._replace(entry=replace(of.entry, instance=instance))
+    instance = of.definition.instance.model_copy(update={"registration_token": SecretStr("registration")})
+    return of._replace(definition=replace(of.definition, instance=instance))
 
 
 def from_template(source: str, **values: object) -> str:
@@ -299,7 +302,7 @@ def test_a_silent_mod_is_silent_for_as_long_in_the_table_as_in_the_diagnosis(sil
     silent = row("a", contact_ms=10_000_000 - silent_s * 1_000)
     assert any(
         ago(silent.facts.silent_s) in problem.what
-        for problem in diagnose(silent.entry, silent.facts, "http://x")
+        for problem in diagnose(silent.definition, silent.facts, "http://x")
     )
 
 
@@ -370,7 +373,7 @@ def test_a_notice_shows_known_outcomes_with_numbers_only() -> None:
 def test_the_setup_help_is_the_whole_config_of_the_mod(keys: int) -> None:
     digests = (KeyDigest(digest="0" * 64, added_ms=0),) * keys
     of = row("a")
-    shown = setup_text(of._replace(entry=replace(of.entry, keys=digests)), ModApi(host="0.0.0.0"))
+    shown = setup_text(of._replace(definition=replace(of.definition, keys=digests)), ModApi(host="0.0.0.0"))
     config = json.loads(shown.partition('<pre id="template-text">')[2].partition("</pre>")[0])
     assert config["TakaroApiUrl"] == "http://127.0.0.1:8088" + "/k/<mod key>" * keys
     assert config["RegistrationToken"] and "IdentityToken" in config
@@ -380,7 +383,7 @@ def test_the_setup_help_is_the_whole_config_of_the_mod(keys: int) -> None:
 
 def test_the_setup_help_of_a_stored_server_names_the_command_for_a_new_key() -> None:
     of = row("a")
-    shown = setup_text(of._replace(entry=replace(of.entry, origin=Origin.REDIS)), ModApi())
+    shown = setup_text(of._replace(definition=replace(of.definition, origin=Origin.REDIS)), ModApi())
     assert "/k/<mod key>" in shown and "dayz-relay instance rotate a" in shown
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
+from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.diagnosis import Diagnosis, diagnose, diagnose_all
-from services.relay.instances.entries import ServedEntry
 from services.relay.instances.facts import Facts
 from services.relay.instances.records import KeyDigest
 from services.relay.instances.wrong_keys import WrongKeyCall
@@ -21,7 +21,7 @@ INSTANCE = Instance(
     identity_token=SecretStr("identity"),
     registration_token=SecretStr("token"),
 )
-ENTRY = ServedEntry(INSTANCE, Origin.FILE, (KeyDigest(digest="d", added_ms=0),))
+ENTRY = DefinedInstance(INSTANCE, Origin.FILE, (KeyDigest(digest="d", added_ms=0),))
 UNTOKENED = replace(ENTRY, instance=INSTANCE.model_copy(update={"registration_token": None}))
 STORED = replace(ENTRY, origin=Origin.REDIS)
 URL = "http://127.0.0.1:8088"
@@ -32,7 +32,7 @@ def test_a_server_that_is_up_has_no_problem() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "facts", "what", "fix"),
+    ("definition", "facts", "what", "fix"),
     [
         (ENTRY, replace(UP, contact_ms=None), "never called", f"TakaroApiUrl must be {URL}/k/<mod key>"),
         (replace(ENTRY, keys=()), replace(UP, contact_ms=None), "never called", f"must be {URL} (with"),
@@ -53,8 +53,10 @@ def test_a_server_that_is_up_has_no_problem() -> None:
         ),
     ],
 )
-def test_each_problem_is_named_with_its_fix(entry: ServedEntry, facts: Facts, what: str, fix: str) -> None:
-    (problem,) = diagnose(entry, facts, URL)
+def test_each_problem_is_named_with_its_fix(
+    definition: DefinedInstance, facts: Facts, what: str, fix: str
+) -> None:
+    (problem,) = diagnose(definition, facts, URL)
     assert problem.serious and what in problem.what and fix in problem.fix
 
 
@@ -70,10 +72,10 @@ AT = NOW_MS - 5_000
 
 
 def diagnosed(facts: dict[str, Facts], *wrong_calls: WrongKeyCall) -> Diagnosis:
-    entries = {
+    defined = {
         slug: replace(ENTRY, instance=ENTRY.instance.model_copy(update={"slug": slug})) for slug in facts
     }
-    return diagnose_all(entries, facts, URL, wrong_calls)
+    return diagnose_all(defined, facts, URL, wrong_calls)
 
 
 def blamed(found: Diagnosis) -> list[str]:
@@ -121,8 +123,8 @@ def test_a_guessed_key_does_not_hide_a_mod_with_a_wrong_key() -> None:
 
 @pytest.mark.parametrize("address", ["10.0.0.9", "203.0.113.1"])
 def test_a_disabled_server_is_not_missed(address: str) -> None:
-    entries = {"a": replace(ENTRY, disabled=True)}
-    found = diagnose_all(entries, {"a": SILENT}, URL, [WrongKeyCall(AT, address)])
+    defined = {"a": replace(ENTRY, disabled=True)}
+    found = diagnose_all(defined, {"a": SILENT}, URL, [WrongKeyCall(AT, address)])
     assert blamed(found) == [] == found.fleet
 
 
@@ -138,8 +140,8 @@ def test_a_disabled_server_is_not_missed(address: str) -> None:
 def test_a_wrong_key_is_not_the_problem_of_a_server_that_was_added_later(
     wrong_call: WrongKeyCall, added_ms: int, named: list[str], fleet: bool
 ) -> None:
-    entries = {"a": ENTRY, "b": replace(ENTRY, added_ms=added_ms)}
-    found = diagnose_all(entries, {"a": UP, "b": NEVER}, URL, [wrong_call])
+    defined = {"a": ENTRY, "b": replace(ENTRY, added_ms=added_ms)}
+    found = diagnose_all(defined, {"a": UP, "b": NEVER}, URL, [wrong_call])
     assert blamed(found) == named and len(found.fleet) == fleet
 
 
@@ -169,7 +171,7 @@ def test_serious_problems_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "facts", "words"),
+    ("definition", "facts", "words"),
     [
         (ENTRY, replace(UP, link="waiting"), "once the link is ready"),
         (ENTRY, UP, "one after the other"),
@@ -177,10 +179,10 @@ def test_serious_problems_come_first() -> None:
     ],
 )
 def test_the_backlog_problem_says_which_events_become_too_old(
-    entry: ServedEntry, facts: Facts, words: str
+    definition: DefinedInstance, facts: Facts, words: str
 ) -> None:
     behind = replace(facts, events=1, oldest_ms=NOW_MS - 900_000)
-    problem = next(one for one in diagnose(entry, behind, URL) if "wait" in one.what)
+    problem = next(one for one in diagnose(definition, behind, URL) if "wait" in one.what)
     assert problem.what == "1 event waits for Takaro, the oldest for 15 min"
     assert words in problem.fix and "none is lost" not in problem.fix
     assert f"chat lines older than {CHAT_S:g} s" in problem.fix

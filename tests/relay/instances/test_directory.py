@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.directory import LOOK_EVERY_S, Directory, instances
-from services.relay.instances.entries import ServedEntry
 from services.relay.instances.registry import Registry
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import (
@@ -45,12 +45,12 @@ class Followed:
         self.config = config
         self.told: list[list[str]] = []
         self.failed: list[float] = []
-        self.served: Mapping[str, ServedEntry] = {}
+        self.served: Mapping[str, DefinedInstance] = {}
         settings = load(config, {}).settings
         self.directory = Directory(settings, config, {}, store, self.failed.append)
         self.watching = asyncio.create_task(self.directory.watch(self._changed))
 
-    def _changed(self, served: Mapping[str, ServedEntry]) -> None:
+    def _changed(self, served: Mapping[str, DefinedInstance]) -> None:
         self.served = served
         self.told.append(sorted(served))
 
@@ -81,7 +81,7 @@ async def test_stored_instances_are_served_and_removed_ones_are_not(followed: Fo
 async def test_stored_instances_are_read_again_only_after_a_change(followed: Followed, store: Store) -> None:
     """Each call of the API about a server looks at the records, which for 1,000 servers are 300 kB."""
     directory = followed.directory
-    assert await directory.current() is directory.entries
+    assert await directory.current() is directory.defined
     await Registry(store, list).create("two", "Server two")
     assert sorted(await directory.current()) == ["one", "two"]
 

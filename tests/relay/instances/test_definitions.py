@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
+from services.relay.instances.definitions import active, merge
 from services.relay.instances.directory import instances
-from services.relay.instances.entries import active, merge
 from services.relay.instances.records import (
     KeyDigest,
     Record,
@@ -53,33 +53,33 @@ FILE_KEY, KEY = "key-of-the-file-0123", "key-of-the-panel-012"
 
 
 def test_instances_of_both_sources_are_in_the_table_with_their_origin() -> None:
-    entries = merge([of_file("one", FILE_KEY)], {"two": stored("identity-two", KEY)}, ages_at(NOW_MS))
-    assert {slug: entry.origin for slug, entry in entries.items()} == {
+    defined = merge([of_file("one", FILE_KEY)], {"two": stored("identity-two", KEY)}, ages_at(NOW_MS))
+    assert {slug: definition.origin for slug, definition in defined.items()} == {
         "one": Origin.FILE,
         "two": Origin.REDIS,
     }
-    assert [key.digest for key in entries["two"].keys] == [digest_of(KEY)]
-    assert active(entries) == entries and not any(entry.note for entry in entries.values())
+    assert [key.digest for key in defined["two"].keys] == [digest_of(KEY)]
+    assert active(defined) == defined and not any(definition.note for definition in defined.values())
 
 
 def test_the_file_wins_a_slug_and_the_entry_says_so() -> None:
-    (entry,) = merge([of_file("one", FILE_KEY)], {"one": stored("other", KEY)}, ages_at(NOW_MS)).values()
-    assert entry.origin is Origin.FILE and "relay.toml wins" in entry.note
-    assert [key.digest for key in entry.keys] == [digest_of(FILE_KEY)]
+    (definition,) = merge([of_file("one", FILE_KEY)], {"one": stored("other", KEY)}, ages_at(NOW_MS)).values()
+    assert definition.origin is Origin.FILE and "relay.toml wins" in definition.note
+    assert [key.digest for key in definition.keys] == [digest_of(FILE_KEY)]
 
 
 def test_the_file_wins_an_identity_and_the_stored_instance_is_not_served() -> None:
-    entries = merge([of_file("one", FILE_KEY)], {"two": stored("identity-one", KEY)}, ages_at(NOW_MS))
-    assert list(active(entries)) == ["one"]
-    assert entries["two"].shadowed and "one has the same identity token" in entries["two"].note
+    defined = merge([of_file("one", FILE_KEY)], {"two": stored("identity-one", KEY)}, ages_at(NOW_MS))
+    assert list(active(defined)) == ["one"]
+    assert defined["two"].shadowed and "one has the same identity token" in defined["two"].note
 
 
 def test_the_file_wins_a_mod_key_and_the_stored_instance_keeps_its_others() -> None:
-    entries = merge(
+    defined = merge(
         [of_file("one", FILE_KEY)], {"two": stored("identity-two", FILE_KEY, KEY)}, ages_at(NOW_MS)
     )
-    assert [key.digest for key in entries["two"].keys] == [digest_of(KEY)]
-    assert entries["two"].active and "opens one instead" in entries["two"].note
+    assert [key.digest for key in defined["two"].keys] == [digest_of(KEY)]
+    assert defined["two"].active and "opens one instead" in defined["two"].note
 
 
 def test_the_older_of_two_stored_instances_with_one_identity_is_served() -> None:
@@ -98,8 +98,8 @@ def test_the_older_of_two_stored_instances_with_one_identity_is_served() -> None
 def test_a_disabled_instance_is_listed_and_a_removed_one_is_not(
     record: Record, listed: bool, served: bool
 ) -> None:
-    entries = merge([], {"two": record}, ages_at(NOW_MS))
-    assert bool(entries) is listed and bool(active(entries)) is served
+    defined = merge([], {"two": record}, ages_at(NOW_MS))
+    assert bool(defined) is listed and bool(active(defined)) is served
 
 
 def test_a_server_without_a_key_has_a_note_if_it_is_not_the_only_one() -> None:
@@ -111,8 +111,8 @@ def test_a_server_without_a_key_has_a_note_if_it_is_not_the_only_one() -> None:
 
 def test_a_stored_instance_uses_its_own_registration_token_or_that_of_the_fleet() -> None:
     own = stored("i", KEY).model_copy(update={"registration_token": SecretStr("own")})
-    entries = merge([], {"a": own, "b": stored("j", FILE_KEY)}, ages_at(NOW_MS), SecretStr("fleet"))
-    tokens = [entry.instance.registration_token for entry in entries.values()]
+    defined = merge([], {"a": own, "b": stored("j", FILE_KEY)}, ages_at(NOW_MS), SecretStr("fleet"))
+    tokens = [definition.instance.registration_token for definition in defined.values()]
     assert [token.get_secret_value() for token in tokens if token] == ["own", "fleet"]
 
 
@@ -146,8 +146,8 @@ def test_a_replaced_key_works_until_the_overlap_ends() -> None:
         "new",
     ]
     assert [key.digest for key in open_keys(record.mod_key_digests, ages_at(NOW_MS + HOUR_MS))] == ["new"]
-    (entry,) = merge([], {"two": record}, ages_at(NOW_MS + HOUR_MS)).values()
-    assert [key.digest for key in entry.keys] == ["new"]
+    (definition,) = merge([], {"two": record}, ages_at(NOW_MS + HOUR_MS)).values()
+    assert [key.digest for key in definition.keys] == ["new"]
 
 
 def test_a_removed_instance_has_no_keys() -> None:

@@ -14,7 +14,7 @@ from services.relay.service.settings import Instance
 
 
 @dataclass(frozen=True, slots=True)
-class ServedEntry:
+class DefinedInstance:
     """One instance of relay.toml or Redis."""
 
     instance: Instance  # with the registration token that is used; from Redis: without mod keys
@@ -34,10 +34,10 @@ class ServedEntry:
 
 def merge(
     file: Iterable[Instance], stored: Mapping[str, Record], age_s: AgeS, fleet_token: SecretStr | None = None
-) -> dict[str, ServedEntry]:
+) -> dict[str, DefinedInstance]:
     """All instances by slug, those of the file first. `age_s` gives the age of a time on Redis' clock.
     `fleet_token` is the registration token of stored instances that have none of their own."""
-    entries: dict[str, ServedEntry] = {}
+    defined: dict[str, DefinedInstance] = {}
     identities: dict[str, str] = {}  # digest -> slug
     keys: dict[str, str] = {}
     for instance in file:
@@ -49,9 +49,9 @@ def merge(
         record = stored.get(instance.slug)
         hides = record is not None and record.removed_ms is None
         note = "an instance of this slug is stored in Redis too: relay.toml wins" if hides else ""
-        entries[instance.slug] = ServedEntry(instance, Origin.FILE, digests, note=note)
+        defined[instance.slug] = DefinedInstance(instance, Origin.FILE, digests, note=note)
     for slug, record in sorted(stored.items(), key=lambda item: (item[1].created_ms, item[0])):
-        if slug in entries or record.removed_ms is not None:
+        if slug in defined or record.removed_ms is not None:
             continue
         notes = []
         holder = identities.setdefault(record.identity_digest, slug)
@@ -70,7 +70,7 @@ def merge(
             identity_token=record.identity_token,
             registration_token=record.registration_token or fleet_token,
         )
-        entries[slug] = ServedEntry(
+        defined[slug] = DefinedInstance(
             instance,
             Origin.REDIS,
             tuple(own),
@@ -80,14 +80,14 @@ def merge(
             added_ms=record.created_ms,
             external_id=record.external_id,
         )
-    served = active(entries)
-    for slug, entry in served.items() if len(served) > 1 else ():
-        if not entry.keys:  # whose mod calls is unknown
+    served = active(defined)
+    for slug, definition in served.items() if len(served) > 1 else ():
+        if not definition.keys:  # whose mod calls is unknown
             locked = "its mod is not let in: with several instances each needs a mod key"
-            entries[slug] = replace(entry, note="; ".join(filter(None, (entry.note, locked))))
-    return entries
+            defined[slug] = replace(definition, note="; ".join(filter(None, (definition.note, locked))))
+    return defined
 
 
-def active(entries: Mapping[str, ServedEntry]) -> dict[str, ServedEntry]:
-    """The entries that are served."""
-    return {slug: entry for slug, entry in entries.items() if entry.active}
+def active(defined: Mapping[str, DefinedInstance]) -> dict[str, DefinedInstance]:
+    """Those that are served."""
+    return {slug: definition for slug, definition in defined.items() if definition.active}
