@@ -17,7 +17,7 @@ from services.modapi.dialect.events import map_event
 from services.modapi.dialect.roster import Roster
 from services.modapi.http.rate_limits import LogLines
 from services.modapi.metrics import ModapiMetrics
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import InstanceState
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
 from services.relay.protocol.records import DeadEvent, GameEvent

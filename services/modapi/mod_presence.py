@@ -5,7 +5,7 @@ from typing import Any
 
 from services.modapi.hold_rules import FALL_BACK_S, HoldRules, HoldState
 from services.modapi.http.calls import CallKind
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import InstanceState
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 from services.relay.service.clocks import boottime_s
 from services.relay.service.logs import InstanceLogger

@@ -12,7 +12,7 @@ from services.modapi.http.rate_limits import RESULTS_AT_ONCE, LogLines, RateLimi
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.mod_presence import ModPresence
 from services.modapi.polls import Polls
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import InstanceState
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
 from services.relay.service.faults import FaultKind

@@ -9,7 +9,7 @@ from services.modapi.dialect.roster import Roster
 from services.modapi.events import ALL_LOG_LINES, EventIntake
 from services.modapi.http.rate_limits import BURST_S, LogLines
 from services.modapi.metrics import ModapiMetrics
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import InstanceState
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from services.relay.store.stream_entries import NOT_ASKED

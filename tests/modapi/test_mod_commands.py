@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from services.modapi.commands import ModCommands
 from services.modapi.dialect.roster import Roster
 from services.modapi.metrics import ModapiMetrics
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import InstanceState
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action

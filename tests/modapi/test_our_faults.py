@@ -15,7 +15,7 @@ from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
 from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import InstanceState
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, GameEvent, Outcome

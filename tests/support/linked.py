@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.relay.instances.facts import facts_of
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import InstanceState, facts_of
 from services.relay.protocol.records import Command, GameEvent
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled

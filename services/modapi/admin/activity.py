@@ -22,8 +22,8 @@ from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.watched_activity import READ, kind_of
 from services.relay.instances import messages
 from services.relay.instances.activity import ActivityEntry, Cursor
+from services.relay.instances.facts import online_players
 from services.relay.instances.history import read_half_hours, read_minutes
-from services.relay.instances.state import online_players
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 
 MAX_ENTRIES = 100

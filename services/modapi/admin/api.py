@@ -28,7 +28,7 @@ from services.modapi.admin.repeats import OnceOf, OnceRoute
 from services.modapi.admin.views import fleet_of, page_of, players_of
 from services.modapi.fleet.view import READ_AT_ONCE
 from services.relay.instances.definitions import active
-from services.relay.instances.state import online_players
+from services.relay.instances.facts import online_players
 
 _SCHEME = HTTPBearer(  # AdminAuthentication checks it
     auto_error=False, description="`admin_token` of [modapi], or a token that `create_token` has made"

@@ -18,7 +18,7 @@ from services.modapi.admin.repeats import OnceRoute
 from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
 from services.relay.instances.dead_letters import DeadLetters
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import InstanceState
 from services.relay.protocol.ends import RETRY_WORDS, RetryOutcome
 from services.relay.protocol.records import DEAD_LETTER_ID
 from services.relay.store.event_stream import MAX_DEAD_EVENTS, EventStream

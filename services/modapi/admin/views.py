@@ -7,8 +7,7 @@ from typing import Any
 from services.modapi.admin import models
 from services.modapi.fleet.rows import ServerRow, State
 from services.relay.instances.diagnosis import Problem
-from services.relay.instances.facts import ServerCause
-from services.relay.instances.state import OnlinePlayers
+from services.relay.instances.facts import OnlinePlayers, ServerCause
 
 
 def server_of(row: ServerRow) -> models.Server:

@@ -12,7 +12,7 @@ import orjson
 from services.modapi.fleet.journal import Journal
 from services.relay.instances.accepted import follow
 from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import InstanceState
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.vocabulary import ACTION_KINDS, ActionKind
 from services.relay.service.faults import OwnFaults

@@ -25,8 +25,8 @@ from services.modapi.page.fleet import View, choose
 from services.modapi.page.rendering import Fragments, page, render
 from services.modapi.page.words import counted
 from services.relay.instances.dead_letters import DeadLetters
+from services.relay.instances.facts import online_players
 from services.relay.instances.history import read_half_hours, read_minutes
-from services.relay.instances.state import online_players
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.records import DEAD_LETTER_ID
 from services.relay.service.faults import FaultKind

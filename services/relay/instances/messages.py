@@ -13,7 +13,7 @@ from services.relay.instances.definitions import DefinedInstance
 from services.relay.protocol.command_states import CommandState, new_operation_id
 from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.errors import InstanceConflict, StoreError
-from services.relay.protocol.records import Command, Outcome
+from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S, Action
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
@@ -22,8 +22,6 @@ MAX_MESSAGE_CHARS = 500
 
 LOOK_EVERY_S = 0.1
 READ_RESULTS = 200
-
-_ENDS = {None: CommandEnd.QUEUE_FULL, CommandState.EXPIRED: CommandEnd.NOT_DELIVERED}
 
 
 def check_enabled(definition: DefinedInstance) -> None:
@@ -40,11 +38,7 @@ async def send_message(store: Store, slug: str, text: str, most_waiting: int) ->
     """
     command = Command(new_operation_id(Action.SEND_MESSAGE), Action.SEND_MESSAGE, {"message": text})
     begun_s = time.monotonic()
-    end = await _end(CommandStream(store, slug, most_waiting), command, begun_s)
-    if isinstance(end, Outcome):
-        word, detail = end.end, end.error
-    else:
-        word, detail = _ENDS.get(end, CommandEnd.NO_RESULT), ""
+    word, detail = await _end(CommandStream(store, slug, most_waiting), command, begun_s)
     took_ms = round((time.monotonic() - begun_s) * 1000)
     entry = ActivityEntry(
         "command", int(time.time() * 1000), command.action, command.args, word, took_ms, detail
@@ -53,10 +47,10 @@ async def send_message(store: Store, slug: str, text: str, most_waiting: int) ->
     return entry
 
 
-async def _end(commands: CommandStream, command: Command, begun_s: float) -> Outcome | CommandState | None:
-    """The mod's answer, or how far the command came; None: too many commands wait."""
+async def _end(commands: CommandStream, command: Command, begun_s: float) -> tuple[CommandEnd, str]:
+    """How the command ended, and the text of the mod's refusal."""
     if not await commands.enqueue(command, begun_s + HAND_OUT_WITHIN_S):
-        return None
+        return CommandEnd.QUEUE_FULL, ""
     after = ""
     while time.monotonic() - begun_s < ANSWER_WITHIN_S:
         await asyncio.sleep(LOOK_EVERY_S)
@@ -70,8 +64,8 @@ async def _end(commands: CommandStream, command: Command, begun_s: float) -> Out
                 # Otherwise an uplink would count it as a result that nobody waited for.
                 with contextlib.suppress(StoreError):
                     await commands.delete_unclaimed(entry)
-                return outcome
-    try:
-        return await commands.give_up(command.operation_id) or CommandState.UNKNOWN
-    except StoreError:
-        return CommandState.UNKNOWN
+                return outcome.end, outcome.error
+    with contextlib.suppress(StoreError):
+        if await commands.give_up(command.operation_id) is CommandState.EXPIRED:
+            return CommandEnd.NOT_DELIVERED, ""
+    return CommandEnd.NO_RESULT, ""

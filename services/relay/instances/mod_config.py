@@ -18,10 +18,8 @@ def mod_url(modapi: ModApi) -> str:
 
 
 def mod_config(url: str, mod_key: str) -> str:
-    """The whole config.json of the mod, with the mod's defaults for what the relay does not decide.
-
-    `mod_key` may be "" for the only server of a relay on the same machine.
-    """
+    """The whole config.json of the mod, with the mod's defaults for what the relay does not decide. `mod_key`
+    may be "" for the only server of a relay on the same machine."""
     config = {
         "TakaroApiUrl": f"{url}/k/{mod_key}" if mod_key else url,
         # The newest mod stays idle while this is empty. The relay reads it, Takaro never sees it.

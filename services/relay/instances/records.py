@@ -44,10 +44,8 @@ class KeyDigest(_Frozen):
 
 
 class Record(_Frozen):
-    """One instance as Redis has it. Times are milliseconds on Redis' clock; no repr holds a secret.
-
-    The record of a removed instance stays until its data is deleted; `purging`: the deletion has begun.
-    """
+    """One instance as Redis has it. Times are milliseconds on Redis' clock; no repr holds a secret. The
+    record of a removed instance stays until its data is deleted; `purging`: the deletion has begun."""
 
     name: DisplayName
     identity_token: Token

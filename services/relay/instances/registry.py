@@ -42,10 +42,8 @@ class InstanceFields(TypedDict, total=False):
 
 
 class Registry:
-    """The stored instances. `file` gives the instances of relay.toml, which cannot be changed here.
-
-    Every call raises StoreError; those that change something also raise InstanceConflict and NoSuchInstance.
-    """
+    """The stored instances. `file` gives the instances of relay.toml, which cannot be changed here. Every
+    call raises StoreError; those that change something also raise InstanceConflict and NoSuchInstance."""
 
     def __init__(
         self,

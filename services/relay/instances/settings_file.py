@@ -18,9 +18,7 @@ logger = logging.getLogger(__name__)
 
 class SettingsFile:
     """The settings of a running service. `config` is None where the environment alone holds them.
-
-    `reload_failed` is called with 1 when relay.toml cannot be used, and with 0 when it can be used again.
-    """
+    `reload_failed` is called with 1 when relay.toml cannot be used, and with 0 when it can be used again."""
 
     def __init__(
         self,

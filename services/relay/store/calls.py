@@ -106,10 +106,8 @@ async def exchange(
     *,
     asking: bool = False,
 ) -> list[Any]:
-    """The reply to each call: a value, a RedisRefusal, or a StoreError.
-
-    `asking`: the server takes calls for a slot that is still on its way to it.
-    """
+    """The reply to each call: a value, a RedisRefusal, or a StoreError. `asking`: the server takes calls for
+    a slot that is still on its way to it."""
     commands = [packed(call.command) for call in calls]
     if asking:
         commands = [part for command in commands for part in (_ASKING, command)]

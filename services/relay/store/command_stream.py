@@ -32,11 +32,8 @@ REPLY_WITHIN_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class CommandBounds:
-    """The bounds of a command stream, which tests make smaller.
-
-    A mod runs all commands of one poll within one frame of the game, so a poll gets at most `poll_commands`
-    with `poll_bytes` of arguments.
-    """
+    """The bounds of a command stream, which tests make smaller. A mod runs all commands of one poll within
+    one frame of the game, so a poll gets at most `poll_commands` with `poll_bytes` of arguments."""
 
     poll_commands: int = 40
     poll_bytes: int = 32 * 1024
@@ -165,10 +162,8 @@ class CommandStream:
         return CommandState(reply.decode()) if reply else None
 
     async def results(self, after: str, count: int) -> list[tuple[str, str, Outcome]]:
-        """Up to `count` results after the entry id `after`: (entry id, operation id, outcome).
-
-        An outcome that cannot be read is an error of its own command: the results behind it must not wait.
-        """
+        """Up to `count` results after the entry id `after`: (entry id, operation id, outcome). An outcome
+        that cannot be read is an error of its own command: the results behind it must not wait."""
         start = f"({after}" if after else "-"
         results = []
         for entry, fields in await self._store.send("XRANGE", self._keys.results, start, "+", "COUNT", count):

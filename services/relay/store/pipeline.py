@@ -46,10 +46,8 @@ Topology = SinglePrimary | Cluster  # where the primaries are
 
 
 class Pipeline:
-    """The calls for the primary at one place. `waiting` calls go with the next pipeline.
-
-    `round_ended` is called between pipelines.
-    """
+    """The calls for the primary at one place. `waiting` calls go with the next pipeline. `round_ended` is
+    called between pipelines."""
 
     def __init__(
         self,
@@ -205,10 +203,8 @@ class Pipeline:
         return pause_s
 
     async def _ask(self, node: str, calls: list[StoreCall]) -> bool:
-        """Tries calls at the server to which their keys are moving. True: some must be sent again.
-
-        It is a part of the round trip under way: later calls wait, so the order stays.
-        """
+        """Tries calls at the server to which their keys are moving. True: some must be sent again. It is a
+        part of the round trip under way: later calls wait, so the order stays."""
         try:
             connection = await self._topology.dial_named(node, self.place)
         except Unreachable:

@@ -82,10 +82,8 @@ class SinglePrimary:
 
 
 def failover_in(message: list[Any], service: str) -> tuple[Endpoint, bool] | None:
-    """The primary that a Sentinel tells of, and whether it is being replaced (True) or stays (False).
-
-    None: the message tells of something else. A message is `kind, channel, "master <service> <host> <port>"`.
-    """
+    """The primary that a Sentinel tells of, and whether it is being replaced (True) or stays (False). None:
+    the message tells of something else. A message is `kind, channel, "master <service> <host> <port>"`."""
     if message[0] != b"message":
         return None
     _, channel, body = message

@@ -106,10 +106,8 @@ def parse(text: str) -> RedisUrl:
 
 
 def with_password(text: str, password: str) -> str:
-    """The address of a server that has no login, with this password, which may have any character.
-
-    Raises ValueError if the address has a login already.
-    """
+    """The address of a server that has no login, with this password, which may have any character. Raises
+    ValueError if the address has a login already."""
     if parse(text).login.password:
         raise ValueError("is set, and url has a password already: keep one of the two")
     scheme, separator, rest = text.partition("://")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import InstanceState
 from services.relay.protocol.errors import StoreError
 from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from services.relay.instances.state import InstanceState, LinkInfo
+from services.relay.instances.facts import InstanceState, LinkInfo
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.link_states import LinkState
 from services.relay.service import logs

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import InstanceState
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.records import Outcome
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import InstanceState
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.errors import StoreError

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from services.relay.instances.facts import InstanceState, LinkInfo
 from services.relay.instances.records import digest_of
-from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.protocol.keys import (
     INSTANCES,
     keys_of,

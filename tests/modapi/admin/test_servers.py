@@ -10,8 +10,7 @@ import pytest
 from services.modapi.admin.models import ServerCause, State
 from services.modapi.admin.problems import RAISED, ErrorCode
 from services.relay.instances.directory import Directory
-from services.relay.instances.facts import note_failed
-from services.relay.instances.state import InstanceState, LinkInfo
+from services.relay.instances.facts import InstanceState, LinkInfo, note_failed
 from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.protocol.keys import ADMIN_TOKENS, keys_of
 from services.relay.store.client import Store

@@ -19,7 +19,7 @@ from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instances import ServedInstances
 from services.relay.instances.definitions import merge
-from services.relay.instances.state import InstanceState, LinkInfo
+from services.relay.instances.facts import InstanceState, LinkInfo
 from services.relay.instances.wrong_keys import NOTED_APART_S, WrongKeyCalls
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.limits import DEFAULT_LIMITS

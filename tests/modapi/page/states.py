@@ -14,9 +14,9 @@ from services.modapi.admin.context import AdminContext
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page.routes import add_page
 from services.relay.instances.directory import Directory
+from services.relay.instances.facts import InstanceState, LinkInfo
 from services.relay.instances.history import LENGTH_S
 from services.relay.instances.registry import Registry
-from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.vocabulary import Action

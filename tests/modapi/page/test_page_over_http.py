@@ -27,7 +27,7 @@ from services.relay.instances.activity import ActivityEntry, publish
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.directory import Directory
-from services.relay.instances.state import InstanceState, LinkInfo
+from services.relay.instances.facts import InstanceState, LinkInfo
 from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import GameEvent

@@ -27,10 +27,9 @@ from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.diagnosis import Problem, ProblemCode, diagnose
-from services.relay.instances.facts import Facts, ServerCause
+from services.relay.instances.facts import Facts, OnlinePlayers, ServerCause
 from services.relay.instances.history import LENGTH_S, Minute, last_day
 from services.relay.instances.records import KeyDigest
-from services.relay.instances.state import OnlinePlayers
 from services.relay.protocol.vocabulary import Origin
 from services.relay.service.settings import Instance, ModApi
 

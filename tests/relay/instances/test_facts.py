@@ -2,8 +2,7 @@
 
 import time
 
-from services.relay.instances.facts import facts_of, facts_of_all
-from services.relay.instances.state import InstanceState, LinkInfo
+from services.relay.instances.facts import InstanceState, LinkInfo, facts_of, facts_of_all
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent
 from services.relay.protocol.vocabulary import SILENT_AFTER_S

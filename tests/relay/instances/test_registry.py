@@ -8,10 +8,10 @@ from dataclasses import astuple
 import pytest
 from pydantic import SecretStr
 
+from services.relay.instances.facts import InstanceState, LinkInfo
 from services.relay.instances.once import Once
 from services.relay.instances.records import Record, digest_of, open_keys
 from services.relay.instances.registry import Registry
-from services.relay.instances.state import InstanceState, LinkInfo
 from services.relay.protocol.errors import InstanceConflict, NoSuchInstance
 from services.relay.protocol.keys import (
     INSTANCES,

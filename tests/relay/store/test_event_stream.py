@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from services.relay.instances.facts import facts_of
-from services.relay.instances.state import InstanceState
+from services.relay.instances.facts import InstanceState, facts_of
 from services.relay.protocol.errors import LostLease, StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
