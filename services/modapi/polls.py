@@ -12,10 +12,10 @@ from services.modapi.commands import ModCommands
 from services.modapi.hold_rules import EARLY_S, FALL_BACK_S, GIVEN_UP, Ending, HoldRules
 from services.modapi.metrics import ModapiMetrics
 from services.relay.protocol.records import Command
-from services.relay.service.clocks import TIMER_EARLY_S, next_beat_s
+from services.relay.service.clocks import TIMER_EARLY_S, next_shared_s
 from services.relay.service.http.arrivals import CallerConnection
 from services.relay.service.logs import InstanceLogger
-from services.relay.service.stalls import BEAT_EVERY_S
+from services.relay.service.stalls import ALIVE_EVERY_S
 from services.relay.store.calls import has_value
 
 GATHER_S = 0.01
@@ -26,7 +26,7 @@ LOOK_AGAIN_S = 1.0
 """A poll that comes soon after an empty look is held without another one, unless a hint came. The next look
 is at most this long after the last one: a hint may have been lost."""
 
-SHARED_S = BEAT_EVERY_S
+SHARED_S = ALIVE_EVERY_S
 """Those next looks fall on moments that are this far apart, the same for all instances: they share a round
 trip, and a wake-up with all else that modapi does at such moments."""
 
@@ -108,7 +108,7 @@ class Polls:
         now_s = time.monotonic()
         # Refreshes go out at the end of a hold: after an answer, nothing reaches the mod until its next poll.
         allowed_s = self.rules.allowed_s(now_s) if self.is_open else 0.0
-        look_s = next_beat_s(self._empty_s + LOOK_AGAIN_S - SHARED_S, SHARED_S) if allowed_s else now_s
+        look_s = next_shared_s(self._empty_s + LOOK_AGAIN_S - SHARED_S, SHARED_S) if allowed_s else now_s
         found = b""
         try:
             if look_s <= now_s or look_s > self._empty_s + allowed_s:

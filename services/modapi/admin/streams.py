@@ -26,7 +26,7 @@ from services.relay.protocol.errors import StoreError
 MEDIA_TYPE = "text/event-stream"
 MOST_STREAMS = 200
 
-HEARTBEAT_S = 15.0
+COMMENT_EVERY_S = 15.0
 READ_WITHIN_S = 20.0  # a reader whose connection takes nothing for this long is cut off
 
 AT_ONCE = 50  # number of messages that are made at once for one reader: no slow reader has many in memory
@@ -109,7 +109,7 @@ class StreamResponse(StreamingResponse):
                     if not await self._is_admitted():
                         return
                     chunk = b"".join(some)
-                    if not chunk and time.monotonic() - sent_s >= HEARTBEAT_S:
+                    if not chunk and time.monotonic() - sent_s >= COMMENT_EVERY_S:
                         chunk = b":\n\n"
                     if chunk:
                         sent_s = time.monotonic()

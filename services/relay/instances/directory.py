@@ -16,7 +16,7 @@ from services.relay.instances.registry import Registry
 from services.relay.instances.settings_file import SettingsFile
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import WAKE_INSTANCES
-from services.relay.service.clocks import until_beat_s
+from services.relay.service.clocks import until_shared_s
 from services.relay.service.lifecycle import collect_garbage_for
 from services.relay.service.logs import CHANGE, InstanceLogger, hide
 from services.relay.service.settings import NO_INSTANCE, Instance, Settings
@@ -84,7 +84,7 @@ class Directory:
             await look()
             self._report(changed)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(until_beat_s(LOOK_EVERY_S)):
+                async with asyncio.timeout(until_shared_s(LOOK_EVERY_S)):
                     await nudge.wait()
 
     async def _listen(self) -> None:

@@ -36,26 +36,26 @@ def boot_id() -> str:
 
 
 TIMER_EARLY_S = 0.001_5
-"""A timer of uvloop counts in whole milliseconds, and may end this much early. Whoever looks at a clock then
-finds nothing due, and would look again and again until the moment has come."""
+"""A timer of uvloop counts in whole milliseconds, and may end this much early. Code that reads a clock
+then finds nothing due, and would read it again and again until the moment has come."""
 
 
-def next_beat_s(now_s: float, period_s: float, offset_s: float = 0.0) -> float:
-    """The next moment that is `offset_s` after a multiple of `period_s`. All callers get the same one, so
-    their calls share a round trip."""
+def next_shared_s(now_s: float, period_s: float, offset_s: float = 0.0) -> float:
+    """The next moment that is `offset_s` after a multiple of `period_s`. All callers share it, and so their
+    calls share a round trip."""
     return ((now_s - offset_s) // period_s + 1) * period_s + offset_s
 
 
-def until_beat_s(period_s: float, at_least_s: float = 0.0) -> float:
+def until_shared_s(period_s: float, at_least_s: float = 0.0) -> float:
     """How long to wait for the next moment that is a multiple of `period_s`, and `at_least_s` from now.
 
     What a process does again and again waits for such moments: it then wakes up once for all of it.
     """
     now_s = time.monotonic()
-    return next_beat_s(now_s + at_least_s, period_s) - now_s + TIMER_EARLY_S
+    return next_shared_s(now_s + at_least_s, period_s) - now_s + TIMER_EARLY_S
 
 
-def offset_of(name: str, period_s: float, beat_s: float) -> float:
-    """A multiple of `beat_s` below `period_s`, always the same for a name. By it, the work of many instances
-    is spread over the beats of a period: one beat for all would hold up the loop."""
-    return zlib.crc32(name.encode()) % round(period_s / beat_s) * beat_s
+def offset_of(name: str, period_s: float, step_s: float) -> float:
+    """A multiple of `step_s` below `period_s`, always the same for a name. By it, the work of many instances
+    is spread over a period: all of it at one moment would hold up the loop."""
+    return zlib.crc32(name.encode()) % round(period_s / step_s) * step_s

@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client import disable_created_metrics
 
 from services.relay.protocol.errors import ConfigError, StoreError, StoreRefused
-from services.relay.service.clocks import until_beat_s
+from services.relay.service.clocks import until_shared_s
 from services.relay.service.logs import CHANGE
 from services.relay.service.metrics import ServiceMetrics
 from services.relay.service.settings import Settings
@@ -129,7 +129,7 @@ async def watch(store: Store, metrics: ServiceMetrics, judge_every_s: float = JU
             if refusals and not found:
                 logger.info("the store is good again: %s", facts.summary())
             refusals = found
-        await asyncio.sleep(until_beat_s(judge_every_s))
+        await asyncio.sleep(until_shared_s(judge_every_s))
 
 
 async def not_ready(store: Store) -> str:

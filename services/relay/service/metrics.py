@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector, gener
 
 from services.relay.protocol.limits import LIMIT_LABELS
 from services.relay.service import under_up
-from services.relay.service.clocks import TIMER_EARLY_S, next_beat_s
+from services.relay.service.clocks import TIMER_EARLY_S, next_shared_s
 from services.relay.service.faults import FaultKind, OwnFaults
 from services.relay.service.instance_series import InstanceSeries
 from services.relay.service.metric_table import MetricTable, counter, gauge, histogram
@@ -152,6 +152,6 @@ class ServiceMetrics(MetricTable):
         """Never returns. It looks between the moments that periodic work shares, to leave that work out."""
         while True:
             asked_s = time.monotonic()
-            wait_s = next_beat_s(asked_s, every_s, offset_s=every_s / 4) - asked_s + TIMER_EARLY_S
+            wait_s = next_shared_s(asked_s, every_s, offset_s=every_s / 4) - asked_s + TIMER_EARLY_S
             await asyncio.sleep(wait_s)
             self.loop_lag.observe(max(0.0, time.monotonic() - asked_s - wait_s))

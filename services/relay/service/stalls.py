@@ -7,30 +7,30 @@ standstill.
 
 import asyncio
 
-from services.relay.service.clocks import boottime_s, until_beat_s
+from services.relay.service.clocks import boottime_s, until_shared_s
 
-BEAT_EVERY_S = 0.25
+ALIVE_EVERY_S = 0.25
 NOTICED_S = 0.5
 READ_WITHIN_S = 2.0  # time after a standstill in which all bytes are read that came during it
 
 
 class Stalls:
-    """The standstills of one process. The loop that reads calls `beat` regularly."""
+    """The standstills of one process. The loop that reads calls `alive` regularly."""
 
     def __init__(self, now_s: float) -> None:
-        self._beat_s = now_s
+        self._seen_s = now_s
         self._alive_s = 0.0  # how long the loop has been alive
         self._stalls: list[tuple[float, float]] = []  # `_alive_s` at each of the last ones, and its length
 
-    def beat(self, now_s: float) -> None:
+    def alive(self, now_s: float) -> None:
         """The loop is alive."""
-        passed_s = now_s - self._beat_s
-        if passed_s - BEAT_EVERY_S > NOTICED_S:
+        passed_s = now_s - self._seen_s
+        if passed_s - ALIVE_EVERY_S > NOTICED_S:
             self._stalls.append((self._alive_s, passed_s))
         else:
             self._alive_s += passed_s
         self._stalls = [stall for stall in self._stalls if self._alive_s - stall[0] < READ_WITHIN_S]
-        self._beat_s = now_s
+        self._seen_s = now_s
 
     def waited_s(self, now_s: float) -> float:
         """How long bytes that are read at `now_s` may have waited; 0: no standstill was just now.
@@ -38,8 +38,8 @@ class Stalls:
         Bytes from one standstill may still be unread after the next one, but not once the loop has been alive
         for READ_WITHIN_S since.
         """
-        silent_s, alive_s = now_s - self._beat_s, self._alive_s
-        if silent_s - BEAT_EVERY_S <= NOTICED_S:
+        silent_s, alive_s = now_s - self._seen_s, self._alive_s
+        if silent_s - ALIVE_EVERY_S <= NOTICED_S:
             if not self._stalls:
                 return 0.0
             alive_s, silent_s = alive_s + silent_s, 0.0
@@ -47,7 +47,7 @@ class Stalls:
 
 
 async def watch(stalls: Stalls) -> None:
-    """Beats, on boottime_s(). Never returns."""
+    """Calls `alive` again and again, on boottime_s(). Never returns."""
     while True:
-        stalls.beat(boottime_s())
-        await asyncio.sleep(until_beat_s(BEAT_EVERY_S))
+        stalls.alive(boottime_s())
+        await asyncio.sleep(until_shared_s(ALIVE_EVERY_S))

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from services.relay.protocol.vocabulary import EventType
-from services.relay.service.clocks import next_beat_s
-from services.relay.service.stalls import BEAT_EVERY_S
+from services.relay.service.clocks import next_shared_s
+from services.relay.service.stalls import ALIVE_EVERY_S
 from services.relay.store.client import Script, Store
 from services.relay.store.stream_entries import PostedEvent
 
@@ -22,7 +22,7 @@ HUNG_UP = "!"  # prefix of the note about a batch whose answer has not arrived
 
 NO_BEGINNING = 1_000_000
 
-NOTE_AFTER_S = BEAT_EVERY_S
+NOTE_AFTER_S = ALIVE_EVERY_S
 """A note waits this long for the next batch, and up to as long again for the notes of other instances. An
 honest equal batch that comes sooner, to another process, counts as a repeat. A mod flushes each second
 (protocol.md M1)."""
@@ -78,7 +78,7 @@ class AnswerNotes:
         self._notes[f"{self._sender}f{place}"] = name if arrived else HUNG_UP + name
         if self._noting is None:
             loop = self._store.loop
-            self._noting = loop.call_at(next_beat_s(loop.time() + NOTE_AFTER_S, NOTE_AFTER_S), self._note)
+            self._noting = loop.call_at(next_shared_s(loop.time() + NOTE_AFTER_S, NOTE_AFTER_S), self._note)
 
     async def write(self) -> None:
         """Writes the notes that wait now. Returns when Redis has answered."""

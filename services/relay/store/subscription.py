@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from services.relay.service.clocks import until_beat_s
+from services.relay.service.clocks import until_shared_s
 from services.relay.store.connection import Argument, Connection
 from services.relay.store.refusals import RedisRefusal
 
@@ -36,7 +36,7 @@ class Subscription:
         self._within_s = within_s
         self._probed_s: float | None = None  # when a probe was sent whose answer was not looked for yet
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(until_beat_s(self._least_s), self._look)
+        self._timer = self._loop.call_later(until_shared_s(self._least_s), self._look)
         connection.say(("SUBSCRIBE", *channels))
 
     async def message(self) -> list[Any]:
@@ -61,5 +61,5 @@ class Subscription:
             self._probe()
         else:  # at a moment that other subscriptions share
             self._probed_s = None
-            wait_s = until_beat_s(self._least_s, at_least_s=max(0.0, heard_s + self._least_s - now_s))
+            wait_s = until_shared_s(self._least_s, at_least_s=max(0.0, heard_s + self._least_s - now_s))
         self._timer = self._loop.call_later(wait_s, self._look)

@@ -8,7 +8,7 @@ import time
 
 from services.relay.protocol.errors import LostLease
 from services.relay.protocol.link_states import LinkState
-from services.relay.service.clocks import until_beat_s
+from services.relay.service.clocks import until_shared_s
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.leases import Lease
@@ -166,7 +166,7 @@ class Link:
             ours = self._settings.lease.held and not (self._status.closed or self._closing.is_set())
             if self._replacement.wanted or (ours and self._replacement.due(session)):
                 return
-            wait_s = until_beat_s(self._times.look_every_s)  # all links wake up together
+            wait_s = until_shared_s(self._times.look_every_s)  # all links wake up together
             timer = asyncio.get_running_loop().call_later(wait_s, self._look.set)
             try:
                 await self._look.wait()

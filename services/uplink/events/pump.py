@@ -5,7 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 from services.relay.protocol.errors import RelayError
-from services.relay.service.clocks import TIMER_EARLY_S, boottime_s, next_beat_s, offset_of
+from services.relay.service.clocks import TIMER_EARLY_S, boottime_s, next_shared_s, offset_of
 from services.relay.store.leases import Lease
 from services.uplink.connection.link_times import LinkTimes
 from services.uplink.connection.takaro_socket import TakaroSocket
@@ -16,13 +16,13 @@ from services.uplink.events.receipts import MAX_REPEATED, NEVER, NOW, WRITE_EVEN
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.takaro import frames
 
-BEAT_S = 0.1
+PERIOD_S = 0.1
 """All instances do work that is not urgent at the same moments. Then their calls share a round trip and a
 sync to the disk, and a process wakes up less often: a wake-up costs more than a write."""
 
-QUIET_BEAT_S = 2.0
+QUIET_PERIOD_S = 2.0
 """The same for an instance that nobody watches, with at most QUIET_EVENTS under way: its second ping waits
-for this slower beat, and its acknowledgement for a moment after it. Often the ping behind the next events
+for the end of such a period, its acknowledgement for a moment longer. Often the ping behind the next events
 comes first and serves instead. One call acknowledges several windows. The instances are spread over this
 time."""
 
@@ -81,7 +81,7 @@ class EventPump:
         self._times = times
         self._receipts = Receipts()
         self._gap_queue = GapQueue()
-        self._offset_s = offset_of(lease.slug, QUIET_BEAT_S, BEAT_S)
+        self._offset_s = offset_of(lease.slug, QUIET_PERIOD_S, PERIOD_S)
         self._finishing = False
         self._written_s = 0.0  # when last
         self._pong_s: float | None = None  # when a pong came that is not handled yet
@@ -169,16 +169,16 @@ class EventPump:
         # Do other events wait for the events under way?
         urgent = ending or (capacity < WRITE_EVENTS and (unread or unseen > 0 or gap_queue.waiting > 0))
         quiet = unproven <= QUIET_EVENTS and not consumer.watched
-        beat = (QUIET_BEAT_S, self._offset_s) if quiet else (BEAT_S, 0.0)
-        acknowledge_beat = (QUIET_BEAT_S, self._offset_s + PONGED_WITHIN_S) if quiet else beat
+        period = (QUIET_PERIOD_S, self._offset_s) if quiet else (PERIOD_S, 0.0)
+        acknowledge_period = (QUIET_PERIOD_S, self._offset_s + PONGED_WITHIN_S) if quiet else period
         ping_s = NEVER
         if receipts.pinged_s is None:
             if receipts.unpinged:
                 ping_s = NOW
             elif receipts.ponged_s is not None:  # the ping behind the next events would do as well
-                ping_s = NOW if urgent else next_beat_s(receipts.ponged_s, *beat)
+                ping_s = NOW if urgent else next_shared_s(receipts.ponged_s, *period)
         if proven_s != NEVER and not urgent:
-            proven_s = next_beat_s(proven_s, *acknowledge_beat)
+            proven_s = next_shared_s(proven_s, *acknowledge_period)
         drop_s = NEVER
         if progress.count:
             drop_s = self._drop_s if progress.count < MAX_ACKNOWLEDGED else NOW
@@ -198,7 +198,7 @@ class EventPump:
             events, expired = self._gap_queue.take(now_s, plan.capacity)
             if expired:
                 if not self._consumer.progress.count:
-                    self._drop_s = next_beat_s(now_s, BEAT_S)
+                    self._drop_s = next_shared_s(now_s, PERIOD_S)
                 self._consumer.drop_expired(expired)
         if not events and now_s >= plan.keep_alive_s:
             events = [KEEP_ALIVE]

@@ -12,7 +12,7 @@ from services.relay.instances.facts import ServerCause
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
 from services.relay.service import stalls
-from services.relay.service.clocks import until_beat_s
+from services.relay.service.clocks import until_shared_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import InstanceLogger
@@ -194,7 +194,7 @@ class Fleet:
             await self._tend_all()
             self._context.metrics.leases.set(sum(owner.lease.held for owner in self.owners.values()))
             self._context.metrics.leases_wanted.set(len(self.owners))
-            await asyncio.sleep(until_beat_s(self._times.renew_every_s))
+            await asyncio.sleep(until_shared_s(self._times.renew_every_s))
 
     async def _tend_all(self) -> None:
         """Renews each lease. A slow primary of a cluster delays only the instances whose leases it has."""
@@ -224,7 +224,7 @@ class Fleet:
                 )
                 states += filter(None, found)
             self._context.metrics.show_states(states)
-            await asyncio.sleep(until_beat_s(self._times.measure_every_s))
+            await asyncio.sleep(until_shared_s(self._times.measure_every_s))
 
     async def _measured(self, slug: str) -> ServerCause | None:
         with self._contain(slug, FaultKind.LOOP), contextlib.suppress(StoreError):

@@ -6,7 +6,7 @@ import time
 
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import BEATS, UPLINKS
-from services.relay.service.clocks import until_beat_s
+from services.relay.service.clocks import until_shared_s
 from services.relay.service.logs import CHANGE
 from services.relay.store.client import Script, Store, pairs
 from services.uplink.ownership.members import ALIVE_FOR_S, BEAT_EVERY_S, Members
@@ -41,7 +41,7 @@ class Heartbeat:
         """Beats each second. Never returns."""
         while True:
             await self.beat()
-            await asyncio.sleep(until_beat_s(self._beat_every_s))
+            await asyncio.sleep(until_shared_s(self._beat_every_s))
 
     async def beat(self) -> None:
         """Counts one beat and looks at the others. Does nothing while Redis is away."""

@@ -16,7 +16,7 @@ from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
-from services.relay.service.clocks import TIMER_EARLY_S, boottime_s, next_beat_s
+from services.relay.service.clocks import TIMER_EARLY_S, boottime_s, next_shared_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.uplink.connection.closing_times import ClosingTimes
@@ -46,7 +46,7 @@ REFRESH_DELAY_S = (0.5, 2.5)
 """Delay of a refresh that no request waits for, different for each instance: Takaro asks about all of them at
 one moment, and its requests are answered first."""
 
-REFRESHES_BEAT_S = 0.25
+REFRESHES_PERIOD_S = 0.25
 """Refreshes of all instances are queued at the same moments: then they share a round trip."""
 
 Answer = tuple[bytes, str]
@@ -152,7 +152,7 @@ class Reads:
             timer: asyncio.TimerHandle | None = None
             if (wait_s := self._queue.wait_s(now_s)) is not None:
                 if not self._queue.request_waits:
-                    wait_s = next_beat_s(now_s + wait_s, REFRESHES_BEAT_S) - now_s
+                    wait_s = next_shared_s(now_s + wait_s, REFRESHES_PERIOD_S) - now_s
                 timer = loop.call_later(wait_s + TIMER_EARLY_S, self._wake)
             await self._woken
             if timer:

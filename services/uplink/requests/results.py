@@ -7,7 +7,7 @@ from functools import partial
 
 from services.relay.protocol.records import Outcome
 from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S
-from services.relay.service.clocks import next_beat_s
+from services.relay.service.clocks import next_shared_s
 from services.relay.store.client import until_redis_answers
 from services.relay.store.command_stream import KEEP_MS, CommandStream
 from services.relay.store.leases import Lease
@@ -84,7 +84,7 @@ class ResultReader:
             if not self._woken.done():
                 self._woken.set_result(None)
         elif self._soon is None:
-            due_s = next_beat_s(self._loop.time(), self.times.read_refreshes_every_s)
+            due_s = next_shared_s(self._loop.time(), self.times.read_refreshes_every_s)
             self._soon = self._loop.call_at(due_s, partial(self.wake, at_once=True))
 
     async def run(self) -> None:

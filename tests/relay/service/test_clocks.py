@@ -7,30 +7,30 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.service.clocks import boottime_s, next_beat_s, until_beat_s
+from services.relay.service.clocks import boottime_s, next_shared_s, until_shared_s
 
 NOW_S = st.floats(min_value=0.0, max_value=1e9)
 PERIOD_S = st.floats(min_value=0.01, max_value=10.0)
 
 
 @given(NOW_S, PERIOD_S)
-def test_the_next_beat_comes_within_a_period(now_s: float, period_s: float) -> None:
-    assert -1e-6 < next_beat_s(now_s, period_s) - now_s <= period_s + 1e-6
+def test_the_next_shared_moment_comes_within_a_period(now_s: float, period_s: float) -> None:
+    assert -1e-6 < next_shared_s(now_s, period_s) - now_s <= period_s + 1e-6
 
 
 @given(st.integers(0, 10**9), st.floats(0.1, 0.9), st.floats(0.1, 0.9))
-def test_all_callers_between_two_beats_get_the_same_beat(beats: int, one: float, other: float) -> None:
-    assert next_beat_s((beats + one) * 0.1, 0.1) == next_beat_s((beats + other) * 0.1, 0.1)
+def test_all_callers_within_a_period_get_the_same_moment(periods: int, one: float, other: float) -> None:
+    assert next_shared_s((periods + one) * 0.1, 0.1) == next_shared_s((periods + other) * 0.1, 0.1)
 
 
-def test_a_wait_for_a_beat_never_ends_before_it() -> None:
-    async def beats() -> None:
+def test_a_wait_for_a_shared_moment_never_ends_before_it() -> None:
+    async def periods() -> None:
         for _ in range(40):
-            due_s = next_beat_s(time.monotonic(), 0.005)
-            await asyncio.sleep(until_beat_s(0.005))
+            due_s = next_shared_s(time.monotonic(), 0.005)
+            await asyncio.sleep(until_shared_s(0.005))
             assert time.monotonic() >= due_s
 
-    uvloop.run(beats())
+    uvloop.run(periods())
 
 
 def test_the_clock_of_leases_goes_on() -> None:

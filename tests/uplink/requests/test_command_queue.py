@@ -225,8 +225,8 @@ async def test_results_expire(scene: Scene) -> None:
 async def test_a_request_that_waited_unread_for_too_long_is_never_handed_out(store: Store, slug: str) -> None:
     asker = Asker(store, slug)
     now_s = boottime_s()
-    asker.stalls.beat(now_s - 15.0)
-    asker.stalls.beat(now_s)  # it stood still in between
+    asker.stalls.alive(now_s - 15.0)
+    asker.stalls.alive(now_s)  # it stood still in between
     _, command_queue = asker.ask()
     failure = await command_queue
     assert isinstance(failure, CommandFailure) and "stood still" in failure.error

@@ -7,7 +7,7 @@ import time
 
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import ADMIN_PORTS
-from services.relay.service.clocks import until_beat_s
+from services.relay.service.clocks import until_shared_s
 from services.relay.store.client import Store
 
 NOTE_EVERY_S = 10.0
@@ -25,7 +25,7 @@ async def note(store: Store, service: str, host: str, port: int) -> None:
             await store.send("ZADD", ADMIN_PORTS, now_s, member)
             await store.send("ZREMRANGEBYSCORE", ADMIN_PORTS, "-inf", now_s - FORGOTTEN_AFTER_S)
             pause_s = NOTE_EVERY_S
-        await asyncio.sleep(until_beat_s(pause_s))
+        await asyncio.sleep(until_shared_s(pause_s))
 
 
 async def noted(store: Store, service: str) -> list[tuple[str, int]]:

@@ -57,7 +57,7 @@ class CallerConnection:
 
 
 class Arrivals:
-    """Finds out when the requests of one listener arrived. The loop that reads them calls `beat` regularly.
+    """Finds out when the requests of one listener arrived. The loop that reads them calls `alive` regularly.
 
     `boottime_s` and `monotonic_s` are its clocks; the second one stands while the machine sleeps.
     """
@@ -72,10 +72,10 @@ class Arrivals:
         self.stalls = Stalls(boottime_s())
         self._awake = Stalls(monotonic_s())
 
-    def beat(self) -> None:
+    def alive(self) -> None:
         """The loop is alive."""
-        self.stalls.beat(self.boottime_s())
-        self._awake.beat(self._monotonic_s())
+        self.stalls.alive(self.boottime_s())
+        self._awake.alive(self._monotonic_s())
 
     def begun(self, connection: CallerConnection) -> "Arrival":
         """The arrival of a request whose first bytes were read just now."""

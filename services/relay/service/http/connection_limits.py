@@ -14,12 +14,12 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.relay.protocol.limits import Limits
-from services.relay.service.clocks import until_beat_s
+from services.relay.service.clocks import until_shared_s
 from services.relay.service.http.addresses import Network, is_in, plain, source_of
 from services.relay.service.http.arrivals import Arrivals, CallerConnection
-from services.relay.service.stalls import BEAT_EVERY_S
+from services.relay.service.stalls import ALIVE_EVERY_S
 
-LOOK_EVERY_S = BEAT_EVERY_S
+LOOK_EVERY_S = ALIVE_EVERY_S
 KEEP_ALIVE_S = 30
 """Time for which a connection may be idle. If it closes just as its mod makes a call, that call fails."""
 
@@ -85,8 +85,8 @@ class ConnectionLimits:
         """Ends connections whose request does not come in time, and notices standstills. Never returns."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(until_beat_s(LOOK_EVERY_S))
-            self.arrivals.beat()
+            await asyncio.sleep(until_shared_s(LOOK_EVERY_S))
+            self.arrivals.alive()
             now_s = loop.time()
             for connection in [one for one in connections if one.due_s < now_s]:
                 connection.end_overdue()

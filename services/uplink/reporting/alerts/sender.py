@@ -13,7 +13,7 @@ import orjson
 
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import keys_of
-from services.relay.service.clocks import until_beat_s
+from services.relay.service.clocks import until_shared_s
 from services.relay.service.faults import FaultKind, OwnFaults
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Alerts
@@ -100,7 +100,7 @@ class AlertSender:
             while True:
                 with contextlib.suppress(StoreError):
                     await self._look_at_all()
-                await asyncio.sleep(until_beat_s(self._times.look_every_s))
+                await asyncio.sleep(until_shared_s(self._times.look_every_s))
 
     async def _look_at_all(self) -> None:
         now_s, wall_s, found = time.monotonic(), time.time(), self._look()

@@ -6,7 +6,7 @@ from itertools import chain
 
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.vocabulary import Action
-from services.relay.service.clocks import TIMER_EARLY_S, WALL_AHEAD_S, boottime_s, next_beat_s, offset_of
+from services.relay.service.clocks import TIMER_EARLY_S, WALL_AHEAD_S, boottime_s, next_shared_s, offset_of
 from services.relay.store.client import Script, Store, pairs, until_redis_answers
 from services.relay.store.leases import Lease
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -43,10 +43,10 @@ class MirrorPersistence:
         offset_s = offset_of(self._lease.slug, SAVE_EVERY_S, SAVE_PLAYERS_EVERY_S)
         while True:
             now_s = boottime_s()
-            due_s = next_beat_s(now_s, SAVE_EVERY_S, offset_s)
-            beat_s = next_beat_s(now_s, SAVE_PLAYERS_EVERY_S)
-            await asyncio.sleep(beat_s - now_s + TIMER_EARLY_S)
-            if self._mirror.players_changed or beat_s >= due_s:
+            due_s = next_shared_s(now_s, SAVE_EVERY_S, offset_s)
+            wake_s = next_shared_s(now_s, SAVE_PLAYERS_EVERY_S)
+            await asyncio.sleep(wake_s - now_s + TIMER_EARLY_S)
+            if self._mirror.players_changed or wake_s >= due_s:
                 await until_redis_answers(self.save)
 
     async def save(self) -> None:

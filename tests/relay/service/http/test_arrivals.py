@@ -8,7 +8,7 @@ import pytest
 
 from services.relay.service.http import arrivals
 from services.relay.service.http.arrivals import TICK_S, Arrivals, CallerConnection
-from services.relay.service.stalls import BEAT_EVERY_S, READ_WITHIN_S
+from services.relay.service.stalls import ALIVE_EVERY_S, READ_WITHIN_S
 
 linux = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux says when bytes came")
 
@@ -91,9 +91,9 @@ def test_where_the_kernel_does_not_say_all_that_is_read_is_as_old_as_the_standst
         assert arrival.age_s() >= 20.0
         assert arrival.is_closed() is None
         assert arrival.at_s == pytest.approx(clocks.monotonic_s(), abs=10.0)  # if not exactly, then too late
-        for _ in range(int(READ_WITHIN_S / BEAT_EVERY_S) + 1):
-            one.beat()
-            clocks.passed_s += BEAT_EVERY_S
+        for _ in range(int(READ_WITHIN_S / ALIVE_EVERY_S) + 1):
+            one.alive()
+            clocks.passed_s += ALIVE_EVERY_S
         assert one.begun(CallerConnection(sock)).age_s() < 10.0
 
 
