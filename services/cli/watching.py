@@ -21,7 +21,11 @@ SILENT_S = 7.0  # longer than a slow connection needs, and short enough to end w
 
 
 async def until_nobody_watches(
-    watched: Coroutine[Any, Any, object], *, in_container: bool | None = None
+    watched: Coroutine[Any, Any, object],
+    *,
+    in_container: bool | None = None,
+    look_every_s: float = LOOK_EVERY_S,
+    silent_s: float = SILENT_S,
 ) -> None:
     """Run `watched` until Ctrl-C, or until the terminal or whoever reads the output is gone.
 
@@ -31,13 +35,13 @@ async def until_nobody_watches(
     terminals = [stream for stream in (sys.stdin, sys.stdout) if stream.isatty()]
     parent = os.getppid()
     try:
-        with _silence(in_container) as is_silent:
+        with _silence(in_container, silent_s) as is_silent:
             while not task.done():
                 # With `nohup`, or behind a pipe, a command may outlive its parent; at a terminal it does not.
                 orphaned = bool(terminals) and os.getppid() != parent
                 if orphaned or any(map(_is_closed, [*terminals, sys.stdout])) or is_silent():
                     return
-                await asyncio.wait([task], timeout=LOOK_EVERY_S)
+                await asyncio.wait([task], timeout=look_every_s)
         await task
     except asyncio.CancelledError:  # by Ctrl-C, which is how watching ends
         return
@@ -46,7 +50,7 @@ async def until_nobody_watches(
 
 
 @contextlib.contextmanager
-def _silence(in_container: bool | None) -> Iterator[Callable[[], bool]]:
+def _silence(in_container: bool | None, silent_s: float) -> Iterator[Callable[[], bool]]:
     """A function that asks the terminal; call it each second. It returns True once the terminal, which has
     answered before, no longer does.
 
@@ -69,7 +73,7 @@ def _silence(in_container: bool | None) -> Iterator[Callable[[], bool]]:
             heard_s = heard_s and now_s
         else:
             os.write(sys.stdout.fileno(), ASK)
-        return heard_s is not None and now_s - heard_s > SILENT_S
+        return heard_s is not None and now_s - heard_s > silent_s
 
     before = termios.tcgetattr(sys.stdin)
     tty.setcbreak(sys.stdin)

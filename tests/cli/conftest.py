@@ -26,6 +26,7 @@ from services.relay.store.client import Store
 from services.sim.ports import free_ports
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.terminal import OURS, Terminal
+from tests.support.waiting import until_other_processes
 
 ROOT = Path(__file__).parents[2]
 ADMIN_TOKEN = "admin-token-0123456789"
@@ -119,9 +120,7 @@ class Relay(Terminal):
 
     def _until(self, met: Callable[[list[str]], bool]) -> None:
         """modapi hears of a change a moment after the answer."""
-        ends_s = time.monotonic() + STARTS_WITHIN_S
-        while not met(self.slugs()):
-            assert time.monotonic() < ends_s
+        until_other_processes(lambda: met(self.slugs()), within_s=STARTS_WITHIN_S)
 
     def clear(self) -> None:
         """Takes away what earlier tests have left."""
@@ -153,11 +152,10 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
             stderr=log,
         )
     try:
-        ends_s = time.monotonic() + STARTS_WITHIN_S
-        while not _is_ready(relay.admin):
-            said = (relay.folder / "modapi.log").read_text()
-            assert process.poll() is None and time.monotonic() < ends_s, said
-            time.sleep(0.05)
+        until_other_processes(
+            lambda: process.poll() is not None or _is_ready(relay.admin), within_s=STARTS_WITHIN_S
+        )
+        assert process.poll() is None, (relay.folder / "modapi.log").read_text()
         yield relay
     finally:
         relay.client.close()

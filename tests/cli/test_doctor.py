@@ -14,6 +14,7 @@ import pytest
 
 from services.cli import doctor_elsewhere, doctor_here
 from services.cli.verdict import VerdictLevel, good
+from services.relay.protocol.keys import ADMIN_PORTS
 from services.relay.service.http.admin_ports import note, noted
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import load
@@ -179,10 +180,11 @@ def running_service(**about: object) -> Iterator[int]:
 
 def note_it(terminal: Machine, service: str, port: int) -> None:
     async def write(store: Store) -> None:
+        for earlier in await store.send("ZRANGE", ADMIN_PORTS, 0, -1):  # notes of one second have no order
+            await store.send("ZINCRBY", ADMIN_PORTS, -1, earlier)
         noting = asyncio.create_task(note(store, service, "127.0.0.1", port))
         await until(lambda: noted(store, service), met=lambda found: ("127.0.0.1", port) in found)
         await cancelled(noting)
-        await asyncio.sleep(1.0)  # notes of one second have no order
 
     terminal.fill(write)
 

@@ -11,7 +11,6 @@ import gc
 import os
 import signal
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from services.cli import own_store, store_place
 from services.cli.supervise import supervise
 from services.relay.protocol.errors import ConfigError, RelayError
 from tests.support.redis_server import binaries
-from tests.support.waiting import until
+from tests.support.waiting import until, until_other_processes
 
 
 @pytest.fixture(params=["socket", "port"])
@@ -55,9 +54,7 @@ def orphan(folder: Path, server: Path | None = None) -> Iterator[subprocess.Pope
     store, url = own_store.prepare(folder, server)
     process = subprocess.Popen(store.argv, cwd=folder)
     try:
-        give_up_s = time.monotonic() + 60
-        while not own_store.answers(url) and time.monotonic() < give_up_s:
-            time.sleep(0.01)
+        until_other_processes(lambda: own_store.answers(url))
         yield process
     finally:
         process.kill()

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import until_other_processes
 
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 40.0
@@ -37,13 +39,6 @@ def terminal() -> Iterator[tuple[int, int]]:
             os.close(end)
         except OSError:
             pass
-
-
-def until(met: Callable[[], bool]) -> bool:
-    ends_s = time.monotonic() + WITHIN_S
-    while not met() and time.monotonic() < ends_s:
-        time.sleep(0.05)
-    return met()
 
 
 def test_it_ends_when_its_terminal_is_gone(terminal: tuple[int, int]) -> None:
@@ -78,7 +73,7 @@ def test_at_a_terminal_it_ends_when_its_parent_is_gone(terminal: tuple[int, int]
     pid = int(said.split()[0])
     parent.kill()
     parent.wait(WITHIN_S)
-    assert until(lambda: not Path(f"/proc/{pid}").exists() or "Z" in _state(pid))
+    until_other_processes(lambda: _state(pid) == "Z")
 
 
 def _state(pid: int) -> str:
@@ -89,7 +84,8 @@ def _state(pid: int) -> str:
 
 
 ASKED, ANSWER = b"\x1b[5n", b"\x1b[0n"
-IN_CONTAINER = WATCH.replace("watch()))", "watch(), in_container=True))")
+SILENT_S = 3.0
+IN_CONTAINER = WATCH.replace("watch()))", f"watch(), in_container=True, silent_s={SILENT_S}))")
 
 
 def answers(ours: int, for_s: float, process: subprocess.Popen[bytes], within_s: float) -> None:
@@ -107,17 +103,31 @@ def test_in_a_container_it_ends_when_its_terminal_no_longer_answers(terminal: tu
     ours, theirs = terminal
     process = subprocess.Popen([sys.executable, "-c", IN_CONTAINER], env=ENVIRON, stdin=theirs, stdout=theirs)
     begun_s = time.monotonic()
-    answers(ours, 9.0, process, WITHIN_S)
-    assert process.poll() == 0 and time.monotonic() - begun_s > 9.0
+    answers_s = SILENT_S + 1.0
+    answers(ours, answers_s, process, WITHIN_S)
+    assert process.poll() == 0 and time.monotonic() - begun_s > answers_s
 
 
 def test_a_terminal_that_answers_no_question_is_not_gone(terminal: tuple[int, int]) -> None:
     ours, theirs = terminal
     process = subprocess.Popen([sys.executable, "-c", IN_CONTAINER], env=ENVIRON, stdin=theirs, stdout=theirs)
-    answers(ours, 0.0, process, 10.0)
+    answers(ours, 0.0, process, SILENT_S + 2.0)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert process.wait(WITHIN_S) == 0
+
+
+WATCH_FOR_SOME_LOOKS = """
+import asyncio
+from services.cli.watching import until_nobody_watches
+
+async def watch():
+    await asyncio.sleep(0.5)
+    print("it goes on", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(until_nobody_watches(watch(), look_every_s=0.05))
+"""
 
 
 def test_behind_a_pipe_it_outlives_who_started_it(tmp_path: Path) -> None:
@@ -128,7 +138,7 @@ def test_behind_a_pipe_it_outlives_who_started_it(tmp_path: Path) -> None:
             " stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL); print(p.pid, file=sys.stderr)"
         )
         done = subprocess.run(
-            [sys.executable, "-c", begin, WATCH],
+            [sys.executable, "-c", begin, WATCH_FOR_SOME_LOOKS],
             env=ENVIRON,
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -137,7 +147,6 @@ def test_behind_a_pipe_it_outlives_who_started_it(tmp_path: Path) -> None:
             check=True,
         )
     pid = int(done.stderr)
-    assert until(lambda: "begun" in (tmp_path / "said").read_text())
-    time.sleep(2.5)  # it looks each second whether it has to end
+    until_other_processes(lambda: "it goes on" in (tmp_path / "said").read_text())
     assert _state(pid) not in ("Z", "")
     os.kill(pid, 15)

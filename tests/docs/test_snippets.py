@@ -13,8 +13,7 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import pytest
 from services.relay.service.settings import load
 from services.sim.ports import free_port
 from tests.docs.pages import ROOT, Block, blocks
+from tests.support.waiting import until_other_processes
 
 MOD_KEY = "example-key-yours-is-different"
 ADMIN_TOKEN = "example-admin-token-0123"
@@ -49,13 +49,6 @@ name = "My DayZ server"
 identity_token = "an-identity-of-the-docs-0123"
 mod_keys = ["{mod_key}"]
 """
-
-
-def until(condition: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
 
 
 @dataclass
@@ -119,7 +112,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandRunner]:
     (folder / "TakaroConfig.txt").write_text("serverName=Old server\nregistrationToken=any-word\n")
     try:
         made.begin("takaro.log", str(program), "sim", "takaro", "--registration-token", "any-word")
-        until(lambda: "listening at" in made.said("takaro.log"), "a Takaro")
+        until_other_processes(lambda: "listening at" in made.said("takaro.log"), "a Takaro")
         takaro = re.search(r"ws://\S+", made.said("takaro.log"))
         assert takaro
         port, modapi, uplink = made.ports.values()
@@ -134,11 +127,11 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandRunner]:
         (folder / "relay.toml").write_text(config)
         (folder / "relay.toml").chmod(stat.S_IRUSR | stat.S_IWUSR)
         made.begin("relay.log", str(program), "up")
-        until(lambda: "mods call" in made.said("relay.log"), "a relay")
+        until_other_processes(lambda: "mods call" in made.said("relay.log"), "a relay")
         url = f"http://127.0.0.1:{port}/k/{MOD_KEY}"
         made.begin("mod.log", str(program), "sim", "mod", "--url", url, "--registration-token", MOD_KEY)
         for line in ("the mod is there", "linked to Takaro"):
-            until(lambda line=line: line in made.said("relay.log"), line)  # type: ignore[misc]
+            until_other_processes(lambda line=line: line in made.said("relay.log"), line)  # type: ignore[misc]
         yield made
     finally:
         for process in reversed(made.running):
@@ -160,7 +153,9 @@ def test_the_command_works(runner: CommandRunner, block: Block) -> None:
     log = f"{block.page.replace('/', '-')}-{block.line}.log"
     process = runner.begin(log, "bash", "-c", script)
     if block.marker == "until Ctrl-C":
-        until(lambda: runner.said(log).count("\n") >= 1 or process.poll() is not None, "its first line")
+        until_other_processes(
+            lambda: runner.said(log).count("\n") >= 1 or process.poll() is not None, "its first line"
+        )
         assert process.poll() is None, runner.said(log)
         os.killpg(process.pid, signal.SIGINT)
         process.wait(WITHIN_S)

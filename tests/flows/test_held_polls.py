@@ -13,6 +13,7 @@ from services.sim.dayz.generations import Generation
 from services.sim.takaro import requests
 from services.sim.takaro.socket import Answer
 from tests.flows.conftest import Side, World, make_world
+from tests.support.waiting import until
 
 POLL_S = 0.4
 """Slower than what counts as hasty, faster than in reality."""
@@ -40,11 +41,13 @@ async def allowed_s(world: World) -> float:
     return int(noted or 0) / 1000
 
 
-async def until(world: World, condition: Callable[[float, dict[str, int]], bool]) -> None:
+async def until_held(world: World, condition: Callable[[float, dict[str, int]], bool]) -> None:
     """Until what is allowed and how holds ended, as is noted and counted, is as it should be."""
-    async with asyncio.timeout(60):
-        while not condition(await allowed_s(world), await held(world)):
-            await asyncio.sleep(0.05)
+
+    async def is_met() -> bool:
+        return condition(await allowed_s(world), await held(world))
+
+    await until(is_met, 60.0)
 
 
 @contextlib.asynccontextmanager
@@ -72,7 +75,7 @@ async def message(side: Side, text: str) -> Answer:
 async def test_commands_reach_a_mod_in_the_poll_that_it_holds(calm: World) -> None:
     side = calm.side("solo")
     async with talk(side):
-        await until(calm, lambda allowed_s, _: allowed_s > 3)
+        await until_held(calm, lambda allowed_s, _: allowed_s > 3)
     polls = side.mod.counters.polls
     await side.mod.wait_for(lambda: side.mod.counters.polls > polls)  # the next one is fresh
     for number in range(COMMANDS):
@@ -87,7 +90,7 @@ async def test_commands_reach_a_mod_in_the_poll_that_it_holds(calm: World) -> No
 
 
 async def test_time_for_which_a_poll_was_held_is_no_latency(calm: World) -> None:
-    await until(calm, lambda _, held: held["empty"] >= 4)
+    await until_held(calm, lambda _, held: held["empty"] >= 4)
     series = await calm.relay.modapi.metrics()
     quick = series["dayz_relay_mod_call_seconds_bucket{call=poll},{le=0.5}"]
     slow = series["dayz_relay_mod_call_seconds_count{call=poll}"] - quick
@@ -100,7 +103,7 @@ async def test_a_mod_that_runs_its_requests_in_turn_is_never_held_for_long(calm:
     polls = side.mod.counters.polls
     await side.mod.wait_for(lambda: side.mod.counters.polls > polls)  # one went out before that
     async with talk(side) as lines:
-        await until(calm, lambda _, held: held["empty"] >= 6)
+        await until_held(calm, lambda _, held: held["empty"] >= 6)
         assert await allowed_s(calm) == pytest.approx(0.7)
     await side.until(lambda: lines[-1] in side.messages())
     assert side.messages() == lines
@@ -110,9 +113,9 @@ async def test_a_mod_that_runs_its_requests_in_turn_is_never_held_for_long(calm:
 async def test_a_mod_whose_events_queue_up_behind_its_polls_is_no_longer_held(calm: World) -> None:
     side = calm.side("solo")
     async with talk(side) as lines:
-        await until(calm, lambda allowed_s, _: allowed_s > 1.5)
+        await until_held(calm, lambda allowed_s, _: allowed_s > 1.5)
         side.mod.http.in_turn = True
-        await until(calm, lambda allowed_s, _: allowed_s == 0)
+        await until_held(calm, lambda allowed_s, _: allowed_s == 0)
     assert "events queue up" in calm.relay.modapi.log
     await side.until(lambda: lines[-1] in side.messages())
     assert side.messages() == lines
@@ -121,7 +124,7 @@ async def test_a_mod_whose_events_queue_up_behind_its_polls_is_no_longer_held(ca
 async def test_a_mod_that_hangs_up_is_no_longer_held_and_loses_no_command(calm: World) -> None:
     side = calm.side("solo")
     side.mod.http.total_s = 0.3  # less than the shortest hold
-    await until(calm, lambda allowed_s, held: allowed_s == 0 and held["hung-up"] >= 1)
+    await until_held(calm, lambda allowed_s, held: allowed_s == 0 and held["hung-up"] >= 1)
     side.mod.http.total_s = 10.0
     for number in range(3):
         assert (await message(side, f"message {number}")).error is None
@@ -142,7 +145,7 @@ async def test_switched_off_no_poll_is_held(calm: World) -> None:
 async def test_a_service_that_stops_answers_the_poll_it_holds(calm: World) -> None:
     side = calm.side("solo")
     async with talk(side):
-        await until(calm, lambda allowed_s, _: allowed_s > 3)
+        await until_held(calm, lambda allowed_s, _: allowed_s > 3)
     await side.mod.wait_for(lambda: side.mod.polling)
     counters = side.mod.counters
     polls, failed = counters.polls, counters.polls_failed

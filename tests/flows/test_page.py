@@ -18,10 +18,22 @@ from services.sim.dayz.world import Player, make_player
 from services.sim.takaro import requests
 from tests.flows.conftest import Side, World, key, make_world
 from tests.support.browser import browser
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOKEN = "admin-token-of-the-page-0123"
+LATER = "by_ms => { const now = Date.now; Date.now = () => now() + by_ms }"
+"""Sets the clock of a page forward."""
+COUNTS_SIGNS_OF_LIFE = """
+[window.alive, window.looks] = [0, 0];
+const now = Date.now, Source = EventSource;
+Date.now = () => { window.looks += 1; return now() };
+window.EventSource = class extends Source {
+  constructor(address) { super(address); this.addEventListener("alive", () => { window.alive += 1 }); }
+};
+"""
+"""Run before a page's own script: counts what the server sends without news, and looks at the clock."""
 HOSTILE = "<img src=x onerror='document.title=1'></td><script>document.title=2</script> \u202egnirts"
 
 
@@ -215,11 +227,13 @@ async def test_the_table_is_filtered_while_one_types(page: Page) -> None:
 
 
 async def test_the_menu_of_a_row_stays_open_and_leads_to_what_it_names(side: Side, page: Page) -> None:
+    row = page.locator("tr", has=page.locator("#of-solo"))
+    players = row.locator("[data-label=Players]")
+    before = await players.text_content()
     await page.get_by_label("Act on Server solo").click()
     await join(side, person(7))  # the table is replaced under the open menu
-    link = page.locator("tr", has=page.locator("#of-solo")).get_by_role("link", name="Mod config")
-    await asyncio.sleep(2)  # the page gets its changes each second
-    await link.click()
+    await expect(players).not_to_have_text(before or "")
+    await row.get_by_role("link", name="Mod config").click()
     config = page.get_by_text('"TakaroApiUrl"')
     await expect(config).to_be_visible()
     assert key("solo") not in (await config.text_content() or "")
@@ -302,7 +316,9 @@ async def test_a_page_without_its_relay_is_grey_and_shows_its_age(
     if folder := os.environ.get("SHOTS"):
         await page.screenshot(path=Path(folder) / "stale.png")
     shown = await link.text_content()
-    await asyncio.sleep(2)  # two more seconds without news
+    await page.evaluate(LATER, 60_000)
+    attempts = len(complaints)
+    await until(lambda: len(complaints) > attempts)  # after each attempt it says how old it is
     assert await link.text_content() == shown  # the time is that of the last news, not of now
     await modapi.start()
     await expect(link).to_have_text("live")
@@ -316,6 +332,7 @@ async def test_a_relay_that_hangs_is_noticed_though_its_connection_stands(guarde
     link, modapi = page.locator("#link"), guarded.relay.modapi
     modapi.freeze()
     try:
+        await page.evaluate(LATER, 12_000)
         await expect(link).to_have_text(re.compile(r"^no news from the relay, as of "))
         await expect(page.locator("main")).to_have_css("filter", "grayscale(1)")
     finally:
@@ -324,10 +341,15 @@ async def test_a_relay_that_hangs_is_noticed_though_its_connection_stands(guarde
 
 
 async def test_a_page_without_changes_stays_live(page: Page) -> None:
+    await page.add_init_script(COUNTS_SIGNS_OF_LIFE)
     await visit(page, "other")
     await page.evaluate(
         "new MutationObserver(() => { if (document.body.className) window.greyed = true })"
         ".observe(document.body, { attributes: true, attributeFilter: ['class'] })"
     )
-    await asyncio.sleep(14)  # longer than the page waits for news
+    await until(lambda: page.evaluate("window.alive"))
+    # Without that sign of life its last news would be older than it waits for, and with it they are not.
+    await page.evaluate(LATER, 7_500)
+    looks = await page.evaluate("window.looks")
+    await until(lambda: page.evaluate("window.looks"), met=lambda count: count > looks)
     assert not await page.evaluate("window.greyed")

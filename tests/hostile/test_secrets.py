@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +23,7 @@ from tests.hostile import raising
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.relay_process import RelayProcess, Service
-from tests.support.waiting import until
+from tests.support.waiting import until, until_other_processes
 
 REGISTRATION = "Planted-registration-7f1c"
 SECRETS = {
@@ -348,9 +347,7 @@ def run(command: list[str], folder: Path) -> str:
             stdout=file,
             stderr=file,
         )
-    ends_s = time.monotonic() + 20
-    while not said.stat().st_size and process.poll() is None and time.monotonic() < ends_s:
-        time.sleep(0.05)
+    until_other_processes(lambda: said.stat().st_size or process.poll() is not None)
     try:
         process.wait(timeout=1.0)
     except subprocess.TimeoutExpired:

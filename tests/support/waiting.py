@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -22,6 +23,17 @@ async def until(
             if met(value):
                 return value
             await asyncio.sleep(0.01)
+
+
+def until_other_processes(condition: Callable[[], T], why: str = "", within_s: float = 40.0) -> T:
+    """The same for a test without a loop: `condition` is made true by another process. `why` is what is
+    missing if it takes too long."""
+    ends_s = time.monotonic() + within_s
+    while not (found := condition()):
+        if time.monotonic() > ends_s:
+            raise TimeoutError(why)
+        time.sleep(0.02)
+    return found
 
 
 async def until_connected(store: Store) -> None:
