@@ -178,14 +178,14 @@ HANDLERS: dict[Any, Any] = {
 
 def wrong_values(error: RequestValidationError) -> list[FieldError]:
     """What is wrong with each value, said once. In words only: what was sent may hold a secret."""
-    found = [FieldError(place=_place(one["loc"]), text=in_our_words(one["msg"])) for one in error.errors()]
-    return list({(one.place, one.text): one for one in found}.values())
+    found: dict[tuple[str, str], FieldError] = {}
+    for one in error.errors():
+        where, text = one["loc"], in_our_words(one["msg"])
+        # Without the types that pydantic tried, as `str-enum[State]`.
+        place = ".".join(str(part) for part in where[1:] if "[" not in str(part)) or str(where[0])
+        found[place, text] = FieldError(place=place, text=text)
+    return list(found.values())
 
 
 def in_words(errors: list[FieldError]) -> str:
     return "; ".join(f"{one.place}: {one.text}" for one in errors)
-
-
-def _place(location: tuple[str | int, ...]) -> str:
-    """Where a value stands in the request, without the types that pydantic tried, as `str-enum[State]`."""
-    return ".".join(str(part) for part in location[1:] if "[" not in str(part)) or str(location[0])

@@ -93,7 +93,7 @@ class StreamResponse(StreamingResponse):
     def __init__(self, streams: Streams, request: Request, messages: Messages, *, gzip: bool = False) -> None:
         self._streams = streams
         self._request = request
-        self._packer = zlib.compressobj(wbits=16 + 13, memLevel=6) if gzip else None
+        self._gzip = gzip
         self._sent = self._chunks(messages)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         if gzip:
@@ -101,6 +101,7 @@ class StreamResponse(StreamingResponse):
         super().__init__(self._sent, headers=headers, media_type=MEDIA_TYPE)
 
     async def _chunks(self, messages: Messages) -> AsyncGenerator[bytes, None]:
+        packer = zlib.compressobj(wbits=16 + 13, memLevel=6) if self._gzip else None
         self._streams.count(1)
         try:
             sent_s = -math.inf  # the answer begins at once
@@ -113,7 +114,7 @@ class StreamResponse(StreamingResponse):
                         chunk = b":\n\n"
                     if chunk:
                         sent_s = time.monotonic()
-                        yield self._packed(chunk)
+                        yield packer.compress(chunk) + packer.flush(zlib.Z_SYNC_FLUSH) if packer else chunk
         finally:
             self._streams.count(-1)
 
@@ -123,10 +124,6 @@ class StreamResponse(StreamingResponse):
             return tokens is None or await tokens.role(token_of(self._request)) is not None
         except StoreError:
             return True
-
-    def _packed(self, chunk: bytes) -> bytes:
-        packer = self._packer
-        return packer.compress(chunk) + packer.flush(zlib.Z_SYNC_FLUSH) if packer else chunk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._sent):

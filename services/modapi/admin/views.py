@@ -22,7 +22,7 @@ def server_of(row: ServerRow) -> models.Server:
         note=definition.note,
         state=row.state,
         cause=row.cause,
-        problems=problems_of(row.problems),
+        problems=list(map(models.ServerProblem.model_validate, row.problems)),
         has_registration_token=definition.instance.registration_token is not None,
         mod_keys=list(map(models.ModKeyDates.model_validate, definition.keys)),
         link=models.ServerLink(
@@ -50,10 +50,6 @@ def server_of(row: ServerRow) -> models.Server:
     )
 
 
-def problems_of(problems: Iterable[Problem]) -> list[models.ServerProblem]:
-    return list(map(models.ServerProblem.model_validate, problems))
-
-
 def fits(row: ServerRow, state: str, text: str) -> bool:
     """Whether a server has this state or cause, and this text in its slug or name. "" fits all."""
     if state and state != (row.state if state in set(State) else row.cause):
@@ -73,7 +69,7 @@ def fleet_of(rows: Sequence[ServerRow], notes: Iterable[Problem]) -> models.Flee
         events_waiting=sum(row.facts.events for row in rows),
         failed_commands=sum(row.facts.failed_commands for row in rows),
         dead_letters=sum(row.facts.dead for row in rows),
-        problems=problems_of(notes),
+        problems=list(map(models.ServerProblem.model_validate, notes)),
     )
 
 

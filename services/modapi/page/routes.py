@@ -76,8 +76,8 @@ async def _store_away(_: Request, error: Exception) -> Response:
     return page("refusal", "Redis is away", status=503, text=f"{error}. Load this page again in a moment.")
 
 
-async def _no_such_server(request: Request, _: Exception) -> Response:
-    return await _refused(request, HTTPException(404, "There is no such server."))
+async def _no_such_server(_: Request, __: Exception) -> Response:
+    return page("refusal", "Not found", status=404, text="There is no such server.")
 
 
 async def _refused(_: Request, error: Exception) -> Response:
