@@ -4,7 +4,6 @@ The first two may do everything. The others are in Redis, so every modapi knows 
 needed; only their digests are stored.
 """
 
-import hashlib
 import hmac
 import secrets
 import time
@@ -15,6 +14,7 @@ from pydantic import BaseModel, SecretStr
 from services.modapi.admin.models import CreatedToken, Role, TokenInfo
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.relay.instances.once import Once
+from services.relay.instances.records import digest_of
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import ADMIN_TOKENS
 from services.relay.store.client import Store, pairs
@@ -37,7 +37,7 @@ class AdminTokens:
     def __init__(self, store: Store, configured: SecretStr | None, local: str = "") -> None:
         self._store = store
         full = (configured.get_secret_value() if configured else "", local)
-        self._full = [_digest(token) for token in full if token]
+        self._full = [digest_of(token) for token in full if token]
         self._stored: dict[str, _Stored] = {}
         self._read_s = float("-inf")
 
@@ -48,7 +48,7 @@ class AdminTokens:
 
     async def role(self, token: str) -> Role | None:
         """What `token` may do; None: it is unknown. Raises StoreError if that cannot be found out."""
-        digest = _digest(token)
+        digest = digest_of(token)
         if any([hmac.compare_digest(digest, full) for full in self._full]):
             return Role.FULL
         if time.monotonic() - self._read_s > FRESH_S:
@@ -75,7 +75,7 @@ class AdminTokens:
         """
         token = once.secret("admin token", name) if once else secrets.token_urlsafe(TOKEN_BYTES)
         created = datetime.now(UTC).replace(microsecond=0)
-        new = _Stored(digest=_digest(token), role=role, created=created)
+        new = _Stored(digest=digest_of(token), role=role, created=created)
         await self._read()
         if new.digest not in {one.digest for one in self._stored.values()}:
             if once:
@@ -99,7 +99,3 @@ class AdminTokens:
         found = await self._store.send("HGETALL", ADMIN_TOKENS)
         self._stored = {name.decode(): _Stored.model_validate_json(text) for name, text in pairs(found)}
         self._read_s = time.monotonic()
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

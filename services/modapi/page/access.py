@@ -117,10 +117,10 @@ class PageAccess:
                 return await handler(request, reader)
             if self.is_open:
                 raise HTTPException(403, NO_TOKEN)
-            if "authorization" in request.headers and self.count_wrong_token(request):
-                raise HTTPException(429, "Too many wrong tokens from this address.")
-            wants_page = request.method == "GET" and not request.url.path.endswith("/live")
-            if wants_page and "authorization" not in request.headers:
+            if "authorization" in request.headers:
+                if self.count_wrong_token(request):
+                    raise HTTPException(429, "Too many wrong tokens from this address.")
+            elif request.method == "GET" and not request.url.path.endswith("/live"):
                 return RedirectResponse(f"/login?next={quote(own_path(request.url.path))}", 303)
             raise HTTPException(401, "Log in first.", {"www-authenticate": "Bearer"})
 

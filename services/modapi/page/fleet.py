@@ -1,7 +1,7 @@
 """What the page of all servers shows, and which of them in which order a reader wants to see. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -39,11 +39,11 @@ SORTS: dict[str, tuple[str, Callable[[ServerRow], Any], bool]] = {
 class View:
     """What the reader wants to see. Whatever the query says, this is valid."""
 
-    text: str = ""
+    q: str = ""
     state: str = ""
     sort: str = "state"
-    turned: bool = False
     page: int = 1
+    turned: int = 0
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "View":
@@ -54,17 +54,14 @@ class View:
             query.get("q", "")[:100].strip(),
             state if state in {*State, *CAUSES} else "",
             sort if sort in SORTS else "state",
-            query.get("turned") == "1",
             max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 6 else 1,
+            int(query.get("turned") == "1"),
         )
 
     def query(self, **changes: Any) -> str:
         """With these changes, as it stands behind the question mark; "" for what everybody sees first."""
-        view = replace(self, **changes)
-        default = {"q": "", "state": "", "sort": "state", "page": 1, "turned": 0}
-        values = (view.text, view.state, view.sort, view.page, int(view.turned))
-        shown = zip(default, values, strict=True)
-        return urlencode({name: value for name, value in shown if value != default[name]})
+        default, shown = asdict(View()), asdict(replace(self, **changes))
+        return urlencode({name: value for name, value in shown.items() if value != default[name]})
 
 
 class ShownPage(NamedTuple):
@@ -78,7 +75,7 @@ class ShownPage(NamedTuple):
 
 def choose(rows: Sequence[ServerRow], view: View) -> ShownPage:
     """What the view shows of all rows."""
-    found = [row for row in rows if fits(row, view.state, view.text)]
+    found = [row for row in rows if fits(row, view.state, view.q)]
     _, key, greatest_first = SORTS[view.sort]
     found.sort(key=lambda row: row.slug)
     found.sort(key=key, reverse=greatest_first != view.turned)

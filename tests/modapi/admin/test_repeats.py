@@ -9,6 +9,8 @@ import pytest
 
 from services.modapi.admin.repeats import RUNNING_MS
 from services.relay.instances.records import KEPT_KEYS
+from services.relay.instances.registry import Registry
+from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import CALL_ANSWERS, CALL_TIMES, keys_of
 from services.relay.protocol.records import Outcome
 from services.relay.service.lifecycle import cancelled
@@ -132,6 +134,22 @@ async def test_a_repeat_gets_the_same_token_until_that_is_deleted_and_redis_has_
     await api.delete("/api/v1/tokens/panel")
     late = await api.post("/api/v1/tokens", json=new, headers=word())
     assert (late.status_code, late.json()["code"]) == (409, "idempotency_conflict")
+
+
+async def test_a_call_whose_answer_of_redis_was_lost_makes_the_same_key_again(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = Registry.create
+
+    async def lost(*given: Any, **more: Any) -> None:
+        await create(*given, **more)
+        raise StoreError("the answer was lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, "create", lost)
+        assert (await api.post("/api/v1/servers", json=server("one"), headers=word())).status_code == 503
+    again, later = [await api.post("/api/v1/servers", json=server("one"), headers=word()) for _ in range(2)]
+    assert again.status_code == 201 and again.json()["mod_key"] == later.json()["mod_key"]
 
 
 async def test_a_late_repeat_brings_no_server_back_and_makes_no_further_key(api: httpx.AsyncClient) -> None:

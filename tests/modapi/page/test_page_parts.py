@@ -272,7 +272,7 @@ def _known(of: Facts) -> dict[str, object]:
 @pytest.mark.parametrize(("text", "found"), [("LIVO", 1), ("server", 3), ("cherno-2", 1), ("nothing", 0)])
 def test_rows_are_found_by_name_and_slug(text: str, found: int) -> None:
     rows = [row("livonia"), row("cherno-1"), row("cherno-2")]
-    assert choose(rows, View(text=text)).found == found
+    assert choose(rows, View(q=text)).found == found
 
 
 def test_a_page_number_beyond_the_last_shows_the_last() -> None:
@@ -426,7 +426,7 @@ def test_a_page_of_a_thousand_servers_is_short_and_fast() -> None:
     took_s = []
     for _ in range(9):
         begun_s = time.process_time()
-        shown = fleet_page(rows, View(text="server", sort="backlog"))
+        shown = fleet_page(rows, View(q="server", sort="backlog"))
         took_s.append(time.process_time() - begun_s)
     assert len(shown) < 60_000 and shown.count('<th scope="row">') == ROWS
     assert sorted(took_s)[4] < 0.25  # 4 ms of CPU were measured; a slow machine may take its time
