@@ -18,7 +18,7 @@ from services.relay.protocol.link_states import LinkState
 from services.relay.service.settings import REGISTRATION_TOKEN_PLACE, Alerts, Instance, Settings
 from services.uplink.reporting.alerts import words
 from services.uplink.reporting.alerts.conditions import Condition, Sighting, Transition
-from services.uplink.reporting.alerts.post import post, shown
+from services.uplink.reporting.alerts.sender import post, shown
 from services.uplink.takaro import frames
 from services.uplink.takaro.frames import Connected, ErrorFrame
 from services.uplink.takaro.identify import Identified, IdentifyRefused
@@ -157,9 +157,9 @@ async def alerts(at: Alerts) -> list[Verdict]:
 
 async def _try(key: str, url: str, body: bytes) -> Verdict:
     try:
-        reply = await post(url, body)
+        answer = await post(url, body)
     except (OSError, ValueError) as error:
         return bad(f"{key}: {shown(url)} cannot be told: {error or type(error).__name__}", "is it right?")
-    if reply.taken:
+    if answer.succeeded:
         return good(f"{key}: {shown(url)} has taken a message: it is there to be seen")
-    return bad(f"{key}: {shown(url)} answers {reply.status}", "copy the address anew")
+    return bad(f"{key}: {shown(url)} answers {answer.status}", "copy the address anew")

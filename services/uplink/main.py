@@ -15,7 +15,7 @@ from services.relay.service.http.health import add_health
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.settings import Settings
-from services.uplink.connection.identify_turns import IdentifyTurns
+from services.uplink.connection.identify_turns import identify_turn
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet
 from services.uplink.ownership.removals import forget_removed
@@ -43,7 +43,7 @@ async def serve(
             settings.takaro.url,
             store,
             metrics,
-            IdentifyTurns(store),
+            partial(identify_turn, store),
             settings.uplink.reads_per_s,
             settings.limits,
             settings.takaro.proxy.get_secret_value() if settings.takaro.proxy else None,

@@ -13,7 +13,8 @@ from services.relay.protocol.errors import LostLease
 from services.relay.protocol.records import Command
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
-from services.relay.store.leases import Lease, LeaseLook
+from services.relay.store.lease_look import LeaseLook
+from services.relay.store.leases import Lease
 from services.uplink.events.progress import StreamEvent
 from services.uplink.events.receipts import Receipts
 

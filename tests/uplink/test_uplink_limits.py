@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
-from services.uplink.connection.identify_turns import IdentifyTurns
+from services.uplink.connection.identify_turns import identify_turn
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -108,7 +109,13 @@ class Scene:
         )
         self.uplink = Fleet(
             UplinkContext(
-                url, self.store, UplinkMetrics(self.registry), IdentifyTurns(self.store), 50.0, limits, proxy
+                url,
+                self.store,
+                UplinkMetrics(self.registry),
+                partial(identify_turn, self.store),
+                50.0,
+                limits,
+                proxy,
             ),
             FleetTimes(renew_every_s=0.1),
         )

@@ -9,12 +9,12 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from services.relay.protocol.keys import WAKE_LEASES, keys_of
 from services.relay.service.clocks import boot_id, boottime_s
 from services.relay.store.client import Script, Store
 from services.relay.store.clock import ClockStep, SteppedClock
+from services.relay.store.lease_look import LeaseLook
 
 TTL_MS = 5_000
 RENEW_EVERY_S = 1.0
@@ -40,22 +40,6 @@ class LeaseTimes:
 
 
 LEASE_TIMES = LeaseTimes()
-
-
-class LeaseLook(NamedTuple):
-    """What one look at an instance finds."""
-
-    mine: bool
-    newest: bool  # our socket has identified last, by what is noted in Redis: Takaro asks it (protocol.md T3)
-    open_identifies: str  # tokens of other uplinks whose identify has no answer yet: any of them may be last
-    record: str  # the holder and its last renewal; "": the lease is free
-    wanted: str  # what an uplink that stands by last wrote: "waiting" or "ready"
-    watched: str  # changes with each new watcher (instances/activity.py); "": nobody watches
-    now_ms: int  # on Redis' clock
-    batches: int  # number of batches that wait for uplink, and of results
-    results: int
-    contact_ms: int  # when the mod last called; 0: never
-    ttl_ms: int  # time until the lease ends if nobody renews it
 
 
 class Lease:

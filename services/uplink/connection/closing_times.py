@@ -9,21 +9,17 @@ from dataclasses import dataclass
 
 from services.relay.protocol.vocabulary import ANSWER_WITHIN_S, HAND_OUT_WITHIN_S
 
-STOP_WITHIN_S = 8.0
-"""Time in which an uplink closes all its sockets when it stops. `docker stop` kills it after 10 s."""
+STOP_WITHIN_S = 8.0  # an uplink that stops closes all its sockets by then; `docker stop` kills it after 10 s
 
 LEAVE_WITHIN_S = 11.0
 """Time limit to close a socket while its uplink goes on: Takaro may ask on it for one second more, and waits
 10 s for each answer."""
 
-LAST_ANSWERS_S = 0.2
-"""Time before the end at which the last open requests are answered, so that the answers are still written."""
+LAST_ANSWERS_S = 0.2  # open requests are answered this long before the end: so the answers are still written
 
-END_KNOWN_WITHIN_S = 1.0
-"""Time before that, to ask Redis how far a command came."""
+END_KNOWN_WITHIN_S = 1.0  # time before that, to ask Redis how far a command came
 
-RUN_WITHIN_S = ANSWER_WITHIN_S - HAND_OUT_WITHIN_S
-"""Time that a mod needs to run the commands that it has fetched, and to post the results."""
+RUN_WITHIN_S = ANSWER_WITHIN_S - HAND_OUT_WITHIN_S  # for the mod to run what it has fetched, and to post it
 
 POLLS_WITHIN_S = 20.0
 """A mod that has been silent for this long does not poll: polls are held for 8 s at most, are 2 s apart, and
@@ -32,18 +28,13 @@ the last contact is known to within 6 s."""
 
 @dataclass(frozen=True, slots=True)
 class ClosingTimes:
-    """Moments on time.monotonic(), in the order in which they come.
+    """Moments on time.monotonic(), in the order in which they come, and what is done then."""
 
-    From `refused_from_s` on, new requests that the mod would have to answer are refused. At `fetched_by_s`,
-    commands that no poll has fetched are given up, at `answered_by_s` all others. At `cut_short_s`, requests
-    that are still open are answered with what is known, and at `closed_by_s` the socket is closed.
-    """
-
-    refused_from_s: float
-    fetched_by_s: float
-    answered_by_s: float
-    cut_short_s: float
-    closed_by_s: float
+    refused_from_s: float  # new requests that the mod would have to answer are refused from now on
+    fetched_by_s: float  # commands that no poll has fetched are given up
+    answered_by_s: float  # all others are given up
+    cut_short_s: float  # requests that are still open are answered with what is known
+    closed_by_s: float  # the socket is closed
 
 
 def closing_times(now_s: float, closed_by_s: float, *, mod_polls: bool, has_successor: bool) -> ClosingTimes:

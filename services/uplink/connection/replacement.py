@@ -1,53 +1,81 @@
-"""Decides when a new socket replaces the one in use: after a number of requests or hours, or if Takaro may
-ask another one."""
+"""Decides when a new socket replaces the one in use. Pure: times and dice are arguments.
 
-import random
-import time
-from datetime import UTC, datetime
+It does so after so many requests or hours, and if Takaro asks nothing on it. Takaro asks every server each
+30 s, on the socket that identified last (protocol.md T3, T16). When it asks nothing, either that socket is
+dead, and a new identify helps, or another client has identified with the same token: an old bridge that was
+never stopped. Then that client would answer each identify of ours with its own.
+"""
 
-from services.relay.service.logs import InstanceLogger
-from services.uplink.connection.link_times import LinkTimes
-from services.uplink.connection.other_client import Finding, OtherClientWatch
-from services.uplink.connection.socket_session import SocketSession
-from services.uplink.reporting.metrics import UplinkMetrics
+from dataclasses import dataclass
+from enum import Enum, auto, unique
 
-SPREAD = 0.1
-"""Share by which the limits of requests and of age differ from socket to socket: a fleet must not identify at
-one moment."""
+from services.uplink.connection.link_times import LinkTimes, Uniform
+
+SPREAD = 0.1  # by this share, limits differ from socket to socket: a fleet must not identify at one moment
+
+AT_MOST_EVERY_S = 3_600.0  # between two replacements because Takaro asks nothing, and two warnings
+
+_NEVER_S = float("-inf")
+
+
+@unique
+class Finding(Enum):
+    """The result of a look at the socket in use."""
+
+    NOTHING = auto()
+    NO_REQUESTS = auto()  # Takaro asks nothing on it: replace the socket
+    USURPED = auto()  # Takaro did not ask on the new one either: log it, and do no more
+    ASKED_AGAIN = auto()  # Takaro asks again after that
+
+
+@dataclass(slots=True)
+class OtherClientWatch:
+    """Notices another client with our identity, which Takaro asks in our place. Until Takaro has asked once,
+    none is suspected.
+
+    After `quiet_after_s` without a request, Takaro does not ask the socket in use.
+    """
+
+    quiet_after_s: float
+    asked_s: float | None = None
+    _renewed_s: float = _NEVER_S
+    _warned_s: float = _NEVER_S
+    _usurped: bool = False
+
+    def look(self, identified_s: float, asked_s: float | None, now_s: float) -> Finding:
+        """Looks at the socket in use: when it was identified, and last asked by Takaro (None: never)."""
+        if asked_s is not None and (self.asked_s is None or asked_s > self.asked_s):
+            self.asked_s = asked_s
+            if self._usurped:
+                self._usurped = False
+                return Finding.ASKED_AGAIN
+        is_quiet = now_s - max(self.asked_s or _NEVER_S, identified_s) >= self.quiet_after_s
+        if not is_quiet or now_s - self._warned_s < AT_MOST_EVERY_S:
+            return Finding.NOTHING
+        if now_s - self._renewed_s >= AT_MOST_EVERY_S:
+            self._renewed_s = now_s
+            return Finding.NO_REQUESTS
+        if self.asked_s is None:
+            return Finding.NOTHING
+        self._warned_s, self._usurped = now_s, True
+        return Finding.USURPED
 
 
 class Replacement:
     """The limits of the socket in use. `wanted`: replace it in any case."""
 
-    def __init__(self, metrics: UplinkMetrics, logger: InstanceLogger, times: LinkTimes) -> None:
+    def __init__(self, times: LinkTimes) -> None:
         self.wanted = False
-        self._metrics = metrics
-        self._logger = logger
+        self.other_client = OtherClientWatch(times.quiet_after_s)
         self._times = times
         self._most_requests = self._oldest_s = 0.0
-        self._other_client = OtherClientWatch(times.quiet_after_s)
 
-    def begin(self) -> None:
+    def begin(self, now_s: float, uniform: Uniform) -> None:
         """Sets the limits of a new socket."""
         self.wanted = False
-        times = self._times
-        self._most_requests = times.replace_after_requests * random.uniform(1 - SPREAD, 1 + SPREAD)
-        self._oldest_s = time.monotonic() + times.replace_after_s * random.uniform(1 - SPREAD, 1 + SPREAD)
+        self._most_requests = self._times.replace_after_requests * uniform(1 - SPREAD, 1 + SPREAD)
+        self._oldest_s = now_s + self._times.replace_after_s * uniform(1 - SPREAD, 1 + SPREAD)
 
-    def due(self, session: SocketSession) -> bool:
-        """Whether `session`, the socket in use, has reached a limit, or Takaro may ask another one."""
-        now_s, socket = time.monotonic(), session.socket
-        match self._other_client.look(session.identified_s, socket.asked_s, now_s):
-            case Finding.NO_REQUESTS:
-                return True
-            case Finding.USURPED:
-                asked_s = time.time() - now_s + (self._other_client.asked_s or now_s)
-                self._metrics.usurped.inc()
-                self._logger.warning(
-                    "Takaro has asked this server nothing since %s: does an old bridge still run with the "
-                    "same identity token? Stop it",
-                    f"{datetime.fromtimestamp(asked_s, UTC):%Y-%m-%d %H:%M:%S} UTC",
-                )
-            case Finding.ASKED_AGAIN:
-                self._logger.info("Takaro asks this server again")
-        return socket.asked_count >= self._most_requests or now_s >= self._oldest_s
+    def is_over(self, asked_count: int, now_s: float) -> bool:
+        """Whether a socket has reached a limit on which Takaro has asked so often."""
+        return asked_count >= self._most_requests or now_s >= self._oldest_s

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -24,6 +24,7 @@ from services.uplink.connection.states import LinkTrigger, after
 from services.uplink.connection.takaro_socket import TakaroSocket
 from services.uplink.context import UplinkContext
 from services.uplink.events.pump import EventPump
+from services.uplink.reporting.link_status import LinkStatus
 from services.uplink.requests.handler import RequestHandler
 from services.uplink.takaro import frames
 from services.uplink.takaro.identify import Identified, IdentifyRefused
@@ -40,12 +41,6 @@ nothing about events."""
 logger = logging.getLogger(__name__)
 
 
-class Report(Protocol):
-    """Shows a text to the operator, and logs it if it has changed. `good`: nothing is wrong now."""
-
-    def __call__(self, text: str, *, good: bool = False, permanent: bool = False) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class SocketSettings:
     """What all sockets of one link share. `changed` is called after each change of a socket's `state`."""
@@ -54,7 +49,7 @@ class SocketSettings:
     context: UplinkContext
     lease: Lease
     handler: RequestHandler
-    report: Report
+    status: LinkStatus
     changed: Callable[[], None]
     logger: InstanceLogger
 
@@ -62,18 +57,15 @@ class SocketSettings:
 class SocketSession:
     """One socket, from dialling to its end."""
 
-    socket: TakaroSocket
-    """Set when it is open."""
+    socket: TakaroSocket  # set when it is open
 
     def __init__(self, settings: SocketSettings, state: LinkState = LinkState.WAITING) -> None:
         self.state = state
         self.game_server_id = ""
-        self.identified_s = 0.0
-        """When Takaro last accepted us on this socket, on time.monotonic(); 0: not yet."""
+        self.identified_s = 0.0  # when Takaro last accepted us on it, on time.monotonic(); 0: not yet
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._settings = settings
-        self._awaited: dict[str, asyncio.Future[Any]] = {}
-        """The frames that are waited for: the answer to `identify`, a pong."""
+        self._awaited: dict[str, asyncio.Future[Any]] = {}  # the answer to `identify`, a pong
         self._pump: EventPump | None = None
         self._unpumped = asyncio.Event()
         self._unpumped.set()
@@ -106,8 +98,7 @@ class SocketSession:
             ) as connection:
                 self.socket = TakaroSocket(connection)
                 self._move(LinkTrigger.OPENED)
-                identifying = asyncio.create_task(self._identify())
-                identifying.add_done_callback(self._identify_ended)
+                identifying = asyncio.create_task(self._identify_or_end())
                 try:
                     await self._read(connection)
                 finally:
@@ -122,15 +113,16 @@ class SocketSession:
             if not self._leaving:
                 where = urlsplit(context.takaro_url).hostname
                 why = self._why_dropped or one_line(str(error)) or type(error).__name__
-                settings.report(f"Takaro at {where} is out of reach ({why}), trying again")
+                settings.status.report(f"Takaro at {where} is out of reach ({why}), trying again")
         except Exception as error:
             faults.caught(settings.logger, FaultKind.FRAME, error)
-            settings.report("the socket to Takaro ended by a fault of the relay, trying again")
+            settings.status.report("the socket to Takaro ended by a fault of the relay, trying again")
         finally:
             self.ended.set_result(None)
-            if self.state not in (LinkState.WAITING, LinkState.REFUSED):
+            if self.state in (LinkState.WAITING, LinkState.REFUSED):
+                self._settings.changed()
+            else:
                 self._move(LinkTrigger.STOPPED if self._leaving else LinkTrigger.LOST)
-            self._tell()
 
     # Identify
 
@@ -143,6 +135,14 @@ class SocketSession:
         if not (self.ended.done() or self._leaving):
             self._move(LinkTrigger.ASKED_AGAIN)
             await self._identify()
+
+    async def _identify_or_end(self) -> None:
+        try:
+            await self._identify()
+        except Exception as error:
+            settings = self._settings
+            settings.context.metrics.service.faults.caught(settings.logger, FaultKind.FRAME, error)
+            self.drop("the relay failed to identify")  # otherwise it would stay open and unidentified
 
     async def _identify(self) -> None:
         """Sends `identify`. Closes the socket if Takaro refuses it."""
@@ -163,20 +163,22 @@ class SocketSession:
             settings.context.metrics.identify_refused.labels(answer.reason).inc()
             self._move(LinkTrigger.NEVER if answer.permanent else LinkTrigger.NOT_NOW)
             then = answer.remedy or "trying again"
-            settings.report(f"Takaro refuses this server ({answer.text}), {then}", permanent=answer.permanent)
+            settings.status.report(
+                f"Takaro refuses this server ({answer.text}), {then}", permanent=answer.permanent
+            )
             await settings.handler.cut_short(self.socket)  # of before, if Takaro had lost our server
             await self.socket.close()
         else:
             self.game_server_id = answer.game_server_id
             self.identified_s = time.monotonic()
             self._move(LinkTrigger.IDENTIFIED)
-            settings.report(f"linked to Takaro, game server {answer.game_server_id}", good=True)
+            settings.status.report(f"linked to Takaro, game server {answer.game_server_id}", good=True)
             await self._note_identified()
 
     async def _announced(self) -> bool:
-        """Announces the identify. True: send it before any other `await`. False: this socket ends.
+        """Announces the identify once Redis is there: another uplink may own the instance by now.
 
-        Waits for as long as Redis is away: another uplink may own the instance by now.
+        True: send it before any other `await`. False: this socket ends.
         """
         while not (self._leaving or self.ended.done()):
             with contextlib.suppress(StoreError):
@@ -186,20 +188,11 @@ class SocketSession:
         return False
 
     async def _note_identified(self) -> None:
-        """Notes in Redis that Takaro has answered. Tries until this socket has ended. If it never succeeds,
-        the owner identifies again."""
+        """Notes in Redis that Takaro has answered. If it never succeeds, the owner identifies again."""
         while not self.ended.done():
             with contextlib.suppress(StoreError):
                 return await self._settings.lease.note_identified()
             await asyncio.sleep(ANNOUNCE_AGAIN_S)
-
-    def _identify_ended(self, identifying: asyncio.Task[None]) -> None:
-        """If the identify task crashes, closes the socket: otherwise it would stay open and unidentified."""
-        if not identifying.cancelled() and (error := identifying.exception()):
-            assert isinstance(error, Exception)
-            settings = self._settings
-            settings.context.metrics.service.faults.caught(settings.logger, FaultKind.FRAME, error)
-            self.drop("the relay failed to identify")
 
     # Takaro's frames
 
@@ -298,7 +291,7 @@ class SocketSession:
 
     async def _until(self, event: asyncio.Event) -> None:
         """Waits for `event`, or for the end of the socket."""
-        waiting = asyncio.ensure_future(event.wait())
+        waiting = asyncio.create_task(event.wait())
         try:
             await asyncio.wait((waiting, self.ended), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -306,8 +299,4 @@ class SocketSession:
 
     def _move(self, trigger: LinkTrigger) -> None:
         self.state = after(self.state, trigger)
-        self._tell()
-
-    def _tell(self) -> None:
-        with self._settings.context.metrics.service.faults.contain(self._settings.logger, FaultKind.LISTENER):
-            self._settings.changed()
+        self._settings.changed()

@@ -23,8 +23,7 @@ from websockets.protocol import State
 
 from services.uplink.takaro.frames import Request
 
-MAX_UNSENT_BYTES = 8 * 1024 * 1024
-"""A socket with more unsent bytes than this is closed: Takaro has stopped reading."""
+MAX_UNSENT_BYTES = 8 * 1024 * 1024  # a socket with more unsent bytes is closed: Takaro has stopped reading
 
 MAX_FRAMES = 40
 """Maximum number of frames that wait for the end of the turn: a window of events and its ping, or a part of
@@ -46,8 +45,7 @@ class TakaroSocket:
 
     def __init__(self, connection: ClientConnection) -> None:
         self.asked_count = 0
-        self.asked_s: float | None = None
-        """When Takaro asked last, on time.monotonic()."""
+        self.asked_s: float | None = None  # when Takaro asked last, on time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._frames: list[bytes] = []

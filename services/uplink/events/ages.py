@@ -13,13 +13,11 @@ CHAT_S = 15.0
 """A chat line must outlast a take-over (7 s) and a restart of Redis. But a player who typed a `/command` has
 given up on it after this time, so it must not run any more."""
 
-LOG_S = 10 * 60.0
-"""Takaro stores no log line, it only triggers hooks: old ones would be a flood without use."""
+LOG_S = 10 * 60.0  # Takaro stores no log line, it only triggers hooks: old ones would be a flood without use
 
-HISTORY_S = 7 * 86_400.0
-"""Connections, deaths and kills are delivered even after a long weekend without Takaro."""
+HISTORY_S = 7 * 86_400.0  # connections, deaths and kills are delivered even after a week without Takaro
 
-MAX_AGE_S: dict[EventType, float] = {
+MAX_AGE_S: dict[str, float] = {
     EventType.CHAT_MESSAGE: CHAT_S,
     EventType.LOG: LOG_S,
     EventType.PLAYER_CONNECTED: HISTORY_S,
@@ -31,16 +29,10 @@ MAX_AGE_S: dict[EventType, float] = {
 _UNKNOWN_S = HISTORY_S
 """A newer modapi beside this uplink may store types that this one does not know. Late is better than lost."""
 
-_MAX_AGE_S = {event_type.value: age_s for event_type, age_s in MAX_AGE_S.items()}
-YOUNG_S = min(MAX_AGE_S.values())
-"""No event of this age or younger is too old, whatever its type."""
+YOUNG_S = min(MAX_AGE_S.values())  # no event of this age or younger is too old, whatever its type
 
 
 def is_too_old(event: GameEvent, age: AgeRange) -> bool:
-    """Whether an event of that age must not be delivered any more.
-
-    If the age is not known, history counts as young, because late is better than lost. Chat and log lines
-    count as old.
-    """
-    max_age_s = _MAX_AGE_S.get(event["type"], _UNKNOWN_S)
+    """Whether it must not be delivered any more. Of unknown age, only chat and log lines are too old."""
+    max_age_s = MAX_AGE_S.get(event["type"], _UNKNOWN_S)
     return (age.least_s if max_age_s >= HISTORY_S else age.most_s) > max_age_s

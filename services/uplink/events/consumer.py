@@ -21,11 +21,9 @@ from services.uplink.events.receipts import EndedEvents
 from services.uplink.reporting.metrics import DELIVERED, OTHER_TYPE, UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
 
-JOINED_WITHIN_S = 60.0
-"""After an outage, older events say nothing about who is in the game now."""
+JOINED_WITHIN_S = 60.0  # after an outage, older events say nothing about who is in the game now
 
-READ_AGAIN_S = 10.0
-"""What hints bring is taken for this long. Then the stream is read: only that shows that all was read."""
+READ_AGAIN_S = 10.0  # hints are relied on for so long; then the stream is read, to be sure of all of it
 
 _NOTHING: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happened for a while"}}
 KEEP_ALIVE = StreamEvent(_NOTHING, EntryProgress("", 0, 0, 0, AgeRange(0.0, 0.0), 0.0, 0.0), 0)
@@ -51,18 +49,16 @@ class StreamConsumer:
         joined: Callable[[str], object] = lambda game_id: None,
     ) -> None:
         self.progress = Progress(Delivered())
-        self.unread = True
-        """Whether there may be events that were not read."""
+        self.unread = True  # whether there may be events that were not read
         self._brought = b""  # all that is unread, if a hint brought it
         self.woken = asyncio.get_running_loop().create_future()
         """Done when the pump has to look again: new events, a pong, an error, the time, or the end."""
-        self.watched = False
-        """Whether somebody watches the recent activity, and wants to see at once what Takaro has."""
+        self.watched = False  # somebody watches the activity, and wants to see at once what Takaro has
         self.logger = InstanceLogger(logger, stream.slug)
         self._stream = stream
         self._mirror = mirror
-        self._lease = lease
-        self._metrics = metrics
+        self.lease = lease
+        self.metrics = metrics
         self._delivered = metrics.instances.row(stream.slug).values[DELIVERED]
         self._ended = ended
         self._joined = joined
@@ -84,7 +80,7 @@ class StreamConsumer:
     async def read(self) -> list[StreamEvent]:
         """The next undelivered events of the stream, as soon as Redis is there. The mirror learns of them."""
         self.unread, progress = False, self.progress
-        asked_s, empty_s = boottime_s(), max(progress.complete_s, self._lease.empty_s)
+        asked_s, empty_s = boottime_s(), max(progress.complete_s, self.lease.empty_s)
         brought, self._brought = self._brought, b""
         entries = self._next_of(brought) if brought and asked_s - empty_s < READ_AGAIN_S else []
         if not entries:
@@ -97,9 +93,9 @@ class StreamConsumer:
         if not entries:
             return []
         now_s, oldest_s, aged = self._ages(entries, empty_s)
-        if oldest_s > ages.YOUNG_S and self._lease.clock.read_s < asked_s:
+        if oldest_s > ages.YOUNG_S and self.lease.clock.read_s < asked_s:
             # Redis' clock may have been set since it was read. No event is dropped because of such a reading.
-            await until_redis_answers(self._lease.look_at_clock)
+            await until_redis_answers(self.lease.look_at_clock)
             now_s, _, aged = self._ages(entries, empty_s)
         events: list[StreamEvent] = []
         progress.largest_events = 1
@@ -121,7 +117,7 @@ class StreamConsumer:
 
         The stream held none of them at `empty_s`, so none is older than that, whatever Redis' clock says.
         """
-        now_s, clock = boottime_s(), self._lease.clock
+        now_s, clock = boottime_s(), self.lease.clock
         most_s, oldest_s, aged = now_s - empty_s, 0.0, list[AgeRange]()
         for entry in entries:
             age = clock.age(entry.accepted_ms, now_s, behind=entry.behind)
@@ -139,50 +135,47 @@ class StreamConsumer:
                 if game_id and age.most_s < JOINED_WITHIN_S:
                     self._joined(game_id)
             except Exception as error:
-                self._metrics.service.faults.caught(self.logger, FaultKind.LISTENER, error)
+                self.metrics.service.faults.caught(self.logger, FaultKind.LISTENER, error)
 
     async def taken(self, taken: EndedEvents) -> None:
         """Counts the events of a window that Takaro has, and stores dead letters for refused ones."""
         for refused in taken.refused:
-            self._metrics.refused.inc()
+            self.metrics.refused.inc()
             await until_redis_answers(partial(self._stream.bury, refused.reason, refused.candidates))
         if taken.delivered == (KEEP_ALIVE.event,):
             return
         self._delivered[""] += len(taken.delivered)
-        counters = self._metrics.delivered_of
+        counters = self.metrics.delivered_of
         for event in taken.delivered:
             counters.get(event["type"], counters[OTHER_TYPE]).inc()
-        self._metrics.event_seconds.observe(taken.took_s)
+        self.metrics.event_seconds.observe(taken.took_s)
         try:
             self._ended(taken)
         except Exception as error:
-            self._metrics.service.faults.caught(self.logger, FaultKind.LISTENER, error)
+            self.metrics.service.faults.caught(self.logger, FaultKind.LISTENER, error)
 
     def drop_expired(self, expired: list[StreamEvent]) -> None:
         """Drops events that are too old, and counts them."""
         events = tuple(event.event for event in expired)
-        counters = self._metrics.expired_of
+        counters = self.metrics.expired_of
         for event in events:
             counters.get(event["type"], counters[OTHER_TYPE]).inc()
-        with self._metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
+        with self.metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
             self._ended(EndedEvents((), expired=events))
         self.progress.done(expired, sent=False)
 
     async def acknowledge(self, proven: Iterable[StreamEvent] = ()) -> None:
-        """Deletes the `proven` events, and what was dropped, from the stream once Redis is there.
-
-        Raises LostLease.
-        """
+        """Deletes the `proven` events, and what was dropped, from the stream. Raises LostLease."""
         progress = self.progress
         progress.done(proven)
         while progress.count:
             delivered = progress.delivered()
             try:
                 await self._stream.ack(
-                    self._lease.token, delivered, progress.count, progress.size_bytes, progress.gone
+                    self.lease.token, delivered, progress.count, progress.size_bytes, progress.gone
                 )
             except LostLease:
-                self._metrics.fenced.labels("ack").inc()
+                self.metrics.fenced.labels("ack").inc()
                 raise
             except StoreError:
                 await asyncio.sleep(RETRY_EVERY_S)

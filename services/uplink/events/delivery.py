@@ -7,30 +7,20 @@ import time
 from services.relay.protocol.errors import LostLease
 from services.relay.service.faults import FaultKind
 from services.relay.service.lifecycle import cancelled
-from services.relay.store.leases import Lease
-from services.uplink.connection.backoff import RENEWED_AFTER_READY_S
-from services.uplink.connection.link_times import LinkTimes
-from services.uplink.connection.socket_session import Report, SocketSession
+from services.uplink.connection.link_times import RENEWED_AFTER_READY_S, LinkTimes
+from services.uplink.connection.socket_session import SocketSession
 from services.uplink.events.consumer import StreamConsumer
 from services.uplink.events.pump import Disowned, EventPump, NoReceipt
-from services.uplink.reporting.metrics import UplinkMetrics
+from services.uplink.reporting.link_status import LinkStatus
 
 
 class Delivery:
     """Runs one pump at a time, on the socket in use."""
 
-    def __init__(
-        self,
-        consumer: StreamConsumer,
-        lease: Lease,
-        metrics: UplinkMetrics,
-        report: Report,
-        times: LinkTimes,
-    ) -> None:
+    def __init__(self, consumer: StreamConsumer, status: LinkStatus, times: LinkTimes) -> None:
         self._consumer = consumer
-        self._lease = lease
-        self._metrics = metrics
-        self._report = report
+        self._metrics = consumer.metrics
+        self._status = status
         self._times = times
         self._session: SocketSession | None = None
         self._changed = asyncio.Event()
@@ -59,7 +49,7 @@ class Delivery:
 
     async def run(self) -> None:
         """Delivers from the moment at which the lease is ours. Never returns. Raises LostLease."""
-        await self._lease.until_held()
+        await self._consumer.lease.until_held()
         while True:
             self._changed.clear()
             session = self._session
@@ -77,7 +67,7 @@ class Delivery:
     async def _deliver(self, session: SocketSession) -> None:
         """Delivers until the socket is lost, or another one is in use."""
         begun_s = time.monotonic()
-        pump = self._pump = EventPump(self._consumer, session.socket, self._lease, self._metrics, self._times)
+        pump = self._pump = EventPump(self._consumer, session.socket, self._times)
         pumping = self._pumping = asyncio.create_task(pump.run())
         disowned: Disowned | None = None
         try:
@@ -97,6 +87,6 @@ class Delivery:
         if disowned and session is self._session and not self._finishing:
             lasted = time.monotonic() - begun_s > RENEWED_AFTER_READY_S
             self._times_disowned = 0 if lasted else self._times_disowned + 1
-            self._report(f"{disowned}; identifying again")
+            self._status.report(f"{disowned}; identifying again")
             delay_s = self._times.identify_again.delay_s(self._times_disowned, random.uniform)
             await session.identify_again(delay_s)

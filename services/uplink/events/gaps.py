@@ -19,15 +19,12 @@ from services.uplink.events.progress import StreamEvent
 from services.uplink.events.receipts import NEVER, NOW, WRITE_EVENTS
 
 PLAYER_GAP_S = 0.05
-TWIN_GAP_S = 0.003
-"""Takaro needs 2 ms. The rest is for timers of 1 ms, and for a network that moves packets closer together."""
+TWIN_GAP_S = 0.003  # Takaro needs 2 ms; the rest is for timers of 1 ms, and packets that move together
 
-LOOKAHEAD = 1_024
-"""Maximum number of events that wait for their gaps. It also bounds the delay of one of them: 51 s."""
+LOOKAHEAD = 1_024  # maximum number of events that wait for their gaps: it bounds the delay of each, to 51 s
 
 _KILL = EventType.ENTITY_KILLED.value
-_LINES = ""
-"""The lane of all lines without a player."""
+_LINES = ""  # the lane of all lines without a player
 
 
 class _Write:
@@ -38,15 +35,13 @@ class _Write:
 
 
 class _Waiting(NamedTuple):
-    """An event that waits for its gap. It may be written at `due_s`, if those before it in its lane are on
-    time. `gap_s` is how long it waits for the gap: this time does not make it older. Lines without a player
-    are equal if their `text` is."""
+    """An event that waits for its gap."""
 
     event: StreamEvent
-    text: str
+    text: str  # lines without a player are equal if this is
     loose: bool
-    gap_s: float
-    due_s: float
+    gap_s: float  # how long it waits for the gap: this time does not make it older
+    due_s: float  # when it may be written, if those before it in its lane are on time
 
 
 class GapQueue:
@@ -58,10 +53,8 @@ class GapQueue:
     """
 
     def __init__(self) -> None:
-        self.unseen: deque[StreamEvent] = deque()
-        """Events that were read and not looked at yet, in order."""
-        self.waiting = 0
-        """Number of events that wait for their gaps; no more events are looked at from LOOKAHEAD on."""
+        self.unseen: deque[StreamEvent] = deque()  # events that were read and not looked at yet, in order
+        self.waiting = 0  # number of events that wait for their gaps; from LOOKAHEAD on no more are looked at
         self._lanes: dict[str, deque[_Waiting]] = {}  # those in which an event waits
         self._due: list[tuple[float, str]] = []  # a heap: when each such lane must be looked at
         self._last: dict[tuple[str, str], tuple[_Write, bool]] = {}  # by lane, and text of a line

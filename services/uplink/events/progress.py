@@ -8,7 +8,7 @@ whole. An older version, which does not know the notes, repeats some events and 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,19 +23,15 @@ READ_ENTRIES, READ_EVENTS = 20, 128
 
 @dataclass(slots=True, eq=False)
 class EntryProgress:
-    """How far one entry, read at `read_s`, is delivered, and its age at that time.
-
-    Bit i of `needed` is set while its event i is not acknowledged; in `all`, each has a bit. Up to
-    `young_until_s` none of its events is too old. Times are seconds on a clock that is never set.
-    """
+    """How far one entry is delivered. Times are seconds on a clock that is never set."""
 
     id: str
     size_bytes: int
-    all: int
-    needed: int
-    age: AgeRange
+    all: int  # a bit for each of its events
+    needed: int  # bit i is set while its event i is not acknowledged
+    age: AgeRange  # at `read_s`
     read_s: float
-    young_until_s: float
+    young_until_s: float  # until then none of its events is too old
 
     def age_at(self, now_s: float) -> AgeRange:
         older_s = now_s - self.read_s
@@ -56,28 +52,21 @@ class Progress:
     def __init__(self, stored: Delivered) -> None:
         self._stored = stored
         # The stored notes of entries that were not read yet. `delivered` returns them as well, because it
-        # replaces what is stored: an entry whose note is lost is sent again as a whole.
-        self._unread_notes = _notes_from(stored.entry, stored.needed) if stored.needed else {}
+        # replaces what is stored: an entry whose note is lost is sent again as a whole. Those before the
+        # cursor count no more: an older version moves it and leaves them there.
+        first = _place(stored.entry)
+        self._unread_notes = {id: mask for id, mask in stored.needed.items() if _place(id) >= first}
         self._entries: OrderedDict[str, EntryProgress] = OrderedDict()  # those that are still needed
-        self.read_through = ""
-        """The last entry that was read."""
-        self.largest_events = READ_EVENTS
-        """Number of events in the largest of the entries that were read last."""
-        self.complete_s = float("-inf")
-        """When all entries that were in the stream had been read."""
-        self.total = stored.total
-        """Events that were ever delivered or dropped for this instance."""
-        self.count = 0
-        """Events that were delivered or dropped and are not acknowledged in Redis."""
-        self.sent = 0
-        """Those of `count` that Takaro has: a crash now would repeat them."""
-        self.entries = 0
-        """Number of entries that were read and are not deleted from the stream."""
+        self.read_through = ""  # the last entry that was read
+        self.largest_events = READ_EVENTS  # in the largest of the entries that were read last
+        self.complete_s = float("-inf")  # when all entries that were in the stream had been read
+        self.total = stored.total  # events that were ever delivered or dropped for this instance
+        self.count = 0  # events that were delivered or dropped and are not acknowledged in Redis
+        self.sent = 0  # those of `count` that Takaro has: a crash now would repeat them
+        self.entries = 0  # number of entries that were read and are not deleted from the stream
         self._ended = 0  # how many of `entries` have no event left that is needed
-        self.gone: list[str] = []
-        """Entries to delete, because nothing of them is left, behind an entry that is needed."""
-        self.size_bytes = 0
-        """The size of all entries in Redis of which nothing is left."""
+        self.gone: list[str] = []  # entries to delete behind one that is needed: nothing of them is left
+        self.size_bytes = 0  # the size of all entries in Redis of which nothing is left
 
     def is_next(self, id: str, before: str) -> bool:
         """Whether the entry `id`, which was stored right behind the entry `before`, is the next one to read.
@@ -131,11 +120,11 @@ class Progress:
     def delivered(self) -> Delivered:
         """What Redis must store."""
         if not self._entries:
-            if not self.read_through:
-                return Delivered(self._stored.entry, self._stored.skip, dict(self._unread_notes), self.total)
-            milliseconds, _, number = self.read_through.partition("-")
-            next_id = f"{milliseconds}-{int(number) + 1}"
-            return Delivered(next_id, 0, dict(self._unread_notes), self.total)
+            cursor, skip = self._stored.entry, self._stored.skip
+            if self.read_through:
+                milliseconds, number = _place(self.read_through)
+                cursor, skip = f"{milliseconds}-{number + 1}", 0
+            return Delivered(cursor, skip, dict(self._unread_notes), self.total)
         oldest = next(iter(self._entries.values()))
         skip = (oldest.needed & -oldest.needed).bit_length() - 1
         needed = {
@@ -150,12 +139,6 @@ class Progress:
         self.entries -= self._ended
         self.count = self.sent = self.size_bytes = self._ended = 0
         self.gone = []
-
-
-def _notes_from(entry: str, notes: Mapping[str, int]) -> dict[str, int]:
-    """The notes without those before `entry`, the cursor: an older version moves it and leaves them there."""
-    first = _place(entry)
-    return {id: mask for id, mask in notes.items() if _place(id) >= first}
 
 
 def _place(id: str) -> tuple[int, int]:

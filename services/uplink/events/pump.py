@@ -6,14 +6,12 @@ from typing import NamedTuple
 
 from services.relay.protocol.errors import RelayError
 from services.relay.service.clocks import TIMER_EARLY_S, boottime_s, next_shared_s, offset_of
-from services.relay.store.leases import Lease
 from services.uplink.connection.link_times import LinkTimes
 from services.uplink.connection.takaro_socket import TakaroSocket
 from services.uplink.events.consumer import KEEP_ALIVE, StreamConsumer
 from services.uplink.events.gaps import LOOKAHEAD, GapQueue
 from services.uplink.events.progress import StreamEvent
 from services.uplink.events.receipts import MAX_REPEATED, NEVER, NOW, WRITE_EVENTS, Receipts
-from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.takaro import frames
 
 PERIOD_S = 0.1
@@ -27,15 +25,13 @@ comes first and serves instead. One call acknowledges several windows. The insta
 time."""
 
 QUIET_EVENTS = 16
-PONGED_WITHIN_S = 0.2
-"""An acknowledgement is this much later than the second ping: then the pong has mostly come."""
+PONGED_WITHIN_S = 0.2  # an acknowledgement is this much later than the second ping: its pong has mostly come
 
 READ_ON_TURNS = 4
 """Within this many turns of the loop all frames are handled that have come. If this process stood still, an
 error may lie unread in the socket when it is time to acknowledge."""
 
-MAX_ACKNOWLEDGED = 512
-"""This many events are acknowledged at once: a longer script would hold up Redis."""
+MAX_ACKNOWLEDGED = 512  # this many events are acknowledged at once: a longer script would hold up Redis
 
 
 class Disowned(RelayError):
@@ -53,10 +49,8 @@ class NoReceipt(RelayError):
 class Plan(NamedTuple):
     """What to do next, and when, on boottime_s(). NEVER: not before something else has happened."""
 
-    capacity: int
-    """Number of events that may be written: a crash must not repeat more than MAX_REPEATED."""
-    read: bool
-    """Whether to read more from the stream: more may be written than wait, and there is room for them."""
+    capacity: int  # number of events that may be written: a crash must not repeat more than MAX_REPEATED
+    read: bool  # whether to read more of the stream: more may be written than wait, and there is room
     events_s: float
     ping_s: float
     keep_alive_s: float
@@ -66,22 +60,14 @@ class Plan(NamedTuple):
 class EventPump:
     """Writes each event when its gap allows it, and acknowledges it when Takaro has it."""
 
-    def __init__(
-        self,
-        consumer: StreamConsumer,
-        socket: TakaroSocket,
-        lease: Lease,
-        metrics: UplinkMetrics,
-        times: LinkTimes,
-    ) -> None:
+    def __init__(self, consumer: StreamConsumer, socket: TakaroSocket, times: LinkTimes) -> None:
         self._consumer = consumer
         self._socket = socket
-        self._lease = lease
-        self._metrics = metrics
+        self._lease = consumer.lease
         self._times = times
         self._receipts = Receipts()
         self._gap_queue = GapQueue()
-        self._offset_s = offset_of(lease.slug, QUIET_PERIOD_S, PERIOD_S)
+        self._offset_s = offset_of(self._lease.slug, QUIET_PERIOD_S, PERIOD_S)
         self._finishing = False
         self._written_s = 0.0  # when last
         self._pong_s: float | None = None  # when a pong came that is not handled yet
@@ -100,7 +86,7 @@ class EventPump:
 
     def refused(self, frame: frames.ErrorFrame) -> None:
         """An error frame of Takaro came: it has not accepted one of the unacknowledged events."""
-        self._metrics.error_frames.labels("internal" if frame.internal else "invalid").inc()
+        self._consumer.metrics.error_frames.labels("internal" if frame.internal else "invalid").inc()
         if frame.internal:
             self._receipts.lost()
             self._consumer.wake(unread=False)

@@ -19,11 +19,9 @@ from typing import NamedTuple
 from services.relay.protocol.records import GameEvent
 from services.uplink.events.progress import StreamEvent
 
-WRITE_EVENTS = 32
-"""Maximum number of events in one write: between two checks of the lease."""
+WRITE_EVENTS = 32  # maximum number of events in one write: between two checks of the lease
 
-MAX_REPEATED = 64
-"""Maximum number of events that a fault repeats: written, and not acknowledged in Redis."""
+MAX_REPEATED = 64  # maximum number of events that a fault repeats: written, and not acknowledged in Redis
 
 PROVEN_AFTER_S = 0.1
 NEVER = float("inf")
@@ -40,13 +38,13 @@ class RefusedEvent(NamedTuple):
 class EndedEvents(NamedTuple):
     """The events between two pings, which Takaro has, and what it has refused since it took those before.
 
-    `expired` were too old to be written. `took_s` is the time from the acceptance of the oldest of
-    `delivered` to the first pong behind them. The second pong may come much later, so it is not measured.
+    `took_s` is the time from the acceptance of the oldest of `delivered` to the first pong behind them. The
+    second pong may come much later, so it is not measured.
     """
 
     delivered: tuple[GameEvent, ...]
     refused: tuple[RefusedEvent, ...] = ()
-    expired: tuple[GameEvent, ...] = ()
+    expired: tuple[GameEvent, ...] = ()  # too old to be written
     took_s: float = 0.0
 
 
@@ -54,18 +52,12 @@ class Receipts:
     """The unacknowledged events of one socket. Times are seconds on a clock that is never set."""
 
     def __init__(self) -> None:
-        self.unpinged: list[StreamEvent] = []
-        """Events with no ping behind them."""
-        self.pinged_s: float | None = None
-        """When the ping was written whose pong is to come; None: the next one may be written."""
-        self.ponged_s: float | None = None
-        """When the first pong of the last events came; None: no events wait for their second pong."""
-        self.proven_s = NEVER
-        """When the next events may be acknowledged; NEVER: there are none."""
-        self.unproven = 0
-        """Number of events that were written and must not be acknowledged yet."""
-        self.disowned = 0
-        """Events for which Takaro did not have our server: they must be sent again."""
+        self.unpinged: list[StreamEvent] = []  # events with no ping behind them
+        self.pinged_s: float | None = None  # when the ping was written whose pong is to come; None: none is
+        self.ponged_s: float | None = None  # when the first pong of the last events came; None: none wait
+        self.proven_s = NEVER  # when the next events may be acknowledged; NEVER: there are none
+        self.unproven = 0  # number of events that were written and must not be acknowledged yet
+        self.disowned = 0  # events for which Takaro did not have our server: they must be sent again
         self._pinged: list[StreamEvent] = []  # before the ping that is under way
         self._ponged_once: list[StreamEvent] = []  # one pong has come, at ponged_s
         # Two have come. The events may be acknowledged from that time on, if nothing is lost until then.

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto, unique
 
+from services.relay.store.lease_look import LeaseLook
+
 STILL_FOR_S = 10.0
 """A lease whose record has not changed for twice its time to live counts as free, whatever its time to live
 says: after Redis' clock was set back, that may be hours. After the same time, an announced identify without
@@ -19,24 +21,7 @@ PATIENCE_S = 0.8
 """Time for which a free lease is left to the uplink that the instance belongs to. The looks are a second
 apart, and a reply takes its time: with 1 s, the second look after the lease's end came too early."""
 
-WANTED_FOR_S = 3.5
-"""An uplink that wants a lease says so in Redis each second. Without that for this time it counts as gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseView:
-    """A lease as the last look found it. `record` changes with each renewal; "": the lease is free.
-
-    `newest`: Takaro asks our socket. `open_identifies` has the tokens of other uplinks whose identify has
-    begun and has no answer. `wanted`: an uplink stands by. `ready`: that uplink has an identified socket.
-    """
-
-    mine: bool
-    newest: bool = False
-    open_identifies: str = ""
-    record: str = ""
-    wanted: bool = False
-    ready: bool = False
+WANTED_FOR_S = 3.5  # an uplink that wants a lease says so each second; without that for so long it is gone
 
 
 @unique
@@ -109,17 +94,12 @@ MOVES: dict[ClaimState, dict[LookResult, tuple[ClaimState, ClaimStep]]] = {
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """What to ask for at the next renewal.
+    """What to ask for at the next renewal."""
 
-    `take` the lease if it is free or its record is still `dead`. `want`: write that this uplink stands by.
-    `ended_identifies`: the open identifies of other uplinks that count as over, because they have not changed
-    for STILL_FOR_S.
-    """
-
-    take: bool
-    want: bool
+    take: bool  # take the lease if it is free or its record is still `dead`
+    want: bool  # write that this uplink stands by
     dead: str
-    ended_identifies: str = ""
+    ended_identifies: str = ""  # open ones of other uplinks: over, for they have not changed for STILL_FOR_S
 
 
 class Claim:
@@ -141,29 +121,27 @@ class Claim:
     def next_request(self, now_s: float, *, preferred: bool) -> LeaseRequest:
         """What to ask for now. `preferred`: the instance belongs to this uplink."""
         stands_by = self.state is ClaimState.STANDING_BY
-        still_s = now_s - self._still_since_s
-        dead = self._record if not self.owner and self._record and still_s > self._still_for_s else ""
+        still_s, dead, ended = now_s - self._still_since_s, "", ""
+        if self.owner and now_s - self._open_since_s > self._still_for_s:
+            ended = self._open_identifies
+        elif not self.owner and still_s > self._still_for_s:
+            dead = self._record or ""
         patient = self._record == "" and still_s > PATIENCE_S
         take = self.owner or stands_by or preferred or patient or bool(dead)
-        ended_identifies = (
-            self._open_identifies if self.owner and now_s - self._open_since_s > self._still_for_s else ""
-        )
-        return LeaseRequest(
-            take=take, want=stands_by and not dead, dead=dead, ended_identifies=ended_identifies
-        )
+        return LeaseRequest(take, want=stands_by and not dead, dead=dead, ended_identifies=ended)
 
     def looked(
-        self, now_s: float, view: LeaseView, *, preferred: bool, may_move: Callable[[], bool]
+        self, now_s: float, look: LeaseLook, *, preferred: bool, may_move: Callable[[], bool]
     ) -> ClaimStep:
         """What follows from a look. `may_move` is called before an instance of another uplink is wanted."""
-        if view.record != self._record:
-            self._record, self._still_since_s = view.record, now_s
-        if view.open_identifies != self._open_identifies:
-            self._open_identifies, self._open_since_s = view.open_identifies, now_s
-        if view.mine:
-            found = self._found_mine(now_s, view)
+        if look.record != self._record:
+            self._record, self._still_since_s = look.record, now_s
+        if look.open_identifies != self._open_identifies:
+            self._open_identifies, self._open_since_s = look.open_identifies, now_s
+        if look.mine:
+            found = self._found_mine(now_s, look)
         else:
-            movable = self.state is ClaimState.WATCHING and preferred and view.record and may_move()
+            movable = self.state is ClaimState.WATCHING and preferred and look.record and may_move()
             found = LookResult.MOVABLE if movable else LookResult.OTHERS
         before = self.state
         self.state, step = MOVES[before][found]
@@ -171,12 +149,12 @@ class Claim:
             self._unasked_since_s = None
         return step
 
-    def _found_mine(self, now_s: float, view: LeaseView) -> LookResult:
+    def _found_mine(self, now_s: float, look: LeaseLook) -> LookResult:
         if self.state is not ClaimState.OWNER:
-            return LookResult.ASKED if view.newest else LookResult.UNASKED
-        if view.ready:
+            return LookResult.ASKED if look.newest else LookResult.UNASKED
+        if look.wanted == "ready":
             return LookResult.READY
-        if view.newest or view.wanted:
+        if look.newest or look.wanted:
             self._unasked_since_s = None
             return LookResult.ASKED
         if self._unasked_since_s is None:

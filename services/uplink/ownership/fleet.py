@@ -36,19 +36,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FleetTimes:
-    """The times of an uplink.
-
-    The next round of renewals waits up to `slow_after_s` for slow ones: leases are trusted for 3.5 s. An
-    uplink that joins takes `moves_per_s` instances a second, when the uplinks have not changed for
-    `settled_after_s`: a deployment restarts one after the other. `beat_every_s`, `alive_for_s`: members.py.
-    `lease`: leases.py. `still_for_s`, `wanted_for_s`: claims.py.
-    """
+    """The times of an uplink. Those with a name of their own are explained there."""
 
     renew_every_s: float = RENEW_EVERY_S
-    slow_after_s: float = 0.5
+    slow_after_s: float = 0.5  # the next renewals wait this long for slow ones: leases are trusted for 3.5 s
     measure_every_s: float = 5.0
-    moves_per_s: float = 5.0
-    settled_after_s: float = 3.0
+    moves_per_s: float = 5.0  # number of instances that an uplink takes which joins
+    settled_after_s: float = 3.0  # until it takes the first: a deployment restarts one uplink after the other
     beat_every_s: float = BEAT_EVERY_S
     alive_for_s: float = ALIVE_FOR_S
     stop_within_s: float = STOP_WITHIN_S
@@ -99,10 +93,9 @@ class Fleet:
                     )
 
     def _end(self, slug: str, owner: InstanceOwner, *, served: bool) -> None:
-        """Ends an instance here. Another one of the same slug begins when this one has released its lease.
+        """Ends an instance here. Its sockets close when the requests that came over them are answered.
 
-        Its sockets close when the requests that came over them are answered. `served`: there is another one,
-        and the mod goes on polling.
+        `served`: another one of the same slug begins once this one's lease is released, and the mod polls on.
         """
         closed_by_s = time.monotonic() + LEAVE_WITHIN_S
         before = self._ending.get(slug)
@@ -115,15 +108,15 @@ class Fleet:
             if slug not in self.owners:
                 self._context.metrics.instances.forget(slug)
 
-        async def leave(letting_go: asyncio.Task[None]) -> None:
-            await asyncio.wait([letting_go])
+        async def leave() -> None:
+            await asyncio.wait([task])
             elsewhere = asyncio.Event() if served else None
             with self._contain(slug, FaultKind.LOOP):
                 await owner.leave(closed_by_s, elsewhere, has_successor=served, mod_polls=served)
 
         task = self._ending[slug] = asyncio.create_task(let_go())
         task.add_done_callback(lambda ended: self._ending.get(slug) is ended and self._ending.pop(slug))
-        leaving = asyncio.create_task(leave(task))
+        leaving = asyncio.create_task(leave())
         self._closing[leaving] = owner
         leaving.add_done_callback(self._closing.pop)
 
@@ -137,11 +130,8 @@ class Fleet:
         return found
 
     async def run(self) -> None:
-        """Never returns.
-
-        When it is cancelled, releases all leases and closes all sockets within `stop_within_s`, each as soon
-        as the requests that came over it are answered.
-        """
+        """Never returns. When it is cancelled, releases all leases, and closes each socket as soon as the
+        requests that came over it are answered, within `stop_within_s`."""
         try:
             async with asyncio.TaskGroup() as group:
                 for loop in (
@@ -162,9 +152,6 @@ class Fleet:
         self._unowned.keep({})
         others = await self.heartbeat.sign_off()
         waits = {owner: asyncio.Event() for owner in self.owners.values()}  # for a successor
-        if not others:
-            for wait in waits.values():
-                wait.set()
         looking = asyncio.create_task(self._end_waits(others, waits))
         left = set(self._closing.values())
         await asyncio.gather(
@@ -181,7 +168,8 @@ class Fleet:
             await owner.leave(closed_by_s, wait, has_successor=not wait.is_set())
 
     async def _end_waits(self, others: frozenset[str], waits: Mapping[InstanceOwner, asyncio.Event]) -> None:
-        """While we stop: ends the waits for a successor once no other uplink is alive any more."""
+        """While we stop: ends the waits for a successor once no other uplink is alive any more. If none is,
+        it does so before the waits begin."""
         await self.heartbeat.until_alone(others)
         for owner, wait in waits.items():
             if not wait.is_set():

@@ -16,20 +16,19 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import CHANGE, InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
-from services.relay.store.leases import RENEW_EVERY_S, Lease, LeaseLook, LeaseTimes
-from services.uplink.connection.closing_times import LEAVE_WITHIN_S, ClosingTimes, closing_times, polls_soon
+from services.relay.store.lease_look import LeaseLook
+from services.relay.store.leases import RENEW_EVERY_S, Lease, LeaseTimes
+from services.uplink.connection.closing_times import LEAVE_WITHIN_S, closing_times, polls_soon
 from services.uplink.context import UplinkContext
-from services.uplink.ownership.claims import Claim, ClaimState, ClaimStep, LeaseView
+from services.uplink.ownership.claims import Claim, ClaimState, ClaimStep
 from services.uplink.ownership.owned_instance import OwnedInstance
 from services.uplink.reporting.alerts.conditions import Sighting
 from services.uplink.reporting.metrics import CONTACT
 from services.uplink.requests.mod_contact import ContactChange, ModContact
 
-LOOK_ELSEWHERE_EVERY_S = 0.25
-"""Interval of looking whether Takaro asks another uplink's socket, while ours waits to be closed."""
+LOOK_ELSEWHERE_EVERY_S = 0.25  # whether Takaro asks another uplink's socket, while ours waits to be closed
 
-SOON_MS = int(RENEW_EVERY_S * 1000)
-"""A lease that is renewed never comes this close to its end."""
+SOON_MS = int(RENEW_EVERY_S * 1000)  # a lease that is renewed never comes this close to its end
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +56,8 @@ class InstanceOwner:
         self._logger = InstanceLogger(logger, instance.slug)
         self._claim = claim
         self._lease_lock = asyncio.Lock()  # no renewal while the lease is given back
-        self.in_use: OwnedInstance | None = None
-        """The link in use."""
-        self._running: dict[OwnedInstance, asyncio.Task[None]] = {}
-        """Also the links that are left: they hold no lease, but have open requests on their sockets."""
+        self.in_use: OwnedInstance | None = None  # the link in use
+        self._running: dict[OwnedInstance, asyncio.Task[None]] = {}  # with those that are left
         self._handing_over: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
@@ -73,7 +70,6 @@ class InstanceOwner:
         # One look at a time, and the steps that follow from it: otherwise two looks could begin two links.
         async with self._lease_lock:
             if self._claim.state is not ClaimState.STOPPED:
-                self._forget_ended()
                 await self._look(preferred=preferred, may_move=may_move)
         if self.in_use:
             await self.in_use.status.publish()
@@ -91,20 +87,12 @@ class InstanceOwner:
             self.contact.store_away = True
             return  # no lost lease: the link goes on, and stops sending by itself when the time is up
         now_s = time.monotonic()
-        view = LeaseView(
-            look.mine,
-            look.newest,
-            look.open_identifies,
-            look.record,
-            bool(look.wanted),
-            look.wanted == "ready",
-        )
-        step = self._claim.looked(now_s, view, preferred=preferred, may_move=may_move)
+        step = self._claim.looked(now_s, look, preferred=preferred, may_move=may_move)
         self._apply(now_s, look)
         self._carry_out(step)
         if (self._claim.owner or request.want) and not self.in_use:
             owned = self.in_use = OwnedInstance(self.instance, self._context, self.lease, self.contact)
-            self._running[owned] = asyncio.create_task(owned.run())
+            self._running[owned] = asyncio.create_task(self._run(owned))
         if not look.mine and 0 <= look.ttl_ms < SOON_MS:
             self._run_in_background(self._tend_at_end(look.ttl_ms / 1000, preferred, may_move))
 
@@ -128,29 +116,25 @@ class InstanceOwner:
                 self._logger.warning("another uplink owns this instance now", extra=CHANGE)
                 self._leave_in_background(asyncio.Event())
 
-    def _forget_ended(self) -> None:
-        """Forgets a link that has ended by itself, because the lease was lost or by a fault of ours. The next
-        look begins another one."""
-        if not self.in_use or not self._running[self.in_use].done():
-            return
-        ended = self._running.pop(self.in_use)
-        error = None if ended.cancelled() else ended.exception()
-        if isinstance(error, LostLease):
+    async def _run(self, owned: OwnedInstance) -> None:
+        """Runs a link to its end. If it ends by itself, the next look begins another one."""
+        try:
+            await owned.run()
+        except LostLease as error:
             self._logger.warning("%s", error)
-        elif error:
-            assert isinstance(error, Exception)
+        except Exception as error:
             self._context.metrics.service.faults.caught(self._logger, FaultKind.LOOP, error)
-        self.in_use = None
+        finally:
+            self._running.pop(owned, None)
+            if self.in_use is owned:
+                self.in_use = None
 
     async def _hand_over(self) -> None:
         """Hands over to the uplink that the instance belongs to, which has its socket already."""
-        try:
-            if await self._give_back():
-                self._context.metrics.lease_changes.labels("handed_over").inc()
-                self._logger.info("handed over to another uplink")
-            self._leave_in_background(None)
-        finally:
-            self._handing_over = None
+        if await self._give_back():
+            self._context.metrics.lease_changes.labels("handed_over").inc()
+            self._logger.info("handed over to another uplink")
+        self._leave_in_background(None)
 
     async def _give_back(self) -> bool:
         """Waits for the receipts of the events under way, then releases the lease. True if it was ours."""
@@ -167,7 +151,7 @@ class InstanceOwner:
     async def let_go(self) -> None:
         """Releases the lease for good, so that another uplink can take it. `leave` must follow."""
         self._claim.stop()
-        if self._handing_over:
+        if self._handing_over and not self._handing_over.done():
             await asyncio.wait([self._handing_over])
         elif await self._give_back():
             self._context.metrics.lease_changes.labels("released").inc()
@@ -189,9 +173,19 @@ class InstanceOwner:
         self.in_use = None
         mod_polls = mod_polls and polls_soon(self.contact.silent_s)
         how = closing_times(time.monotonic(), closed_by_s, mod_polls=mod_polls, has_successor=has_successor)
+
+        async def close(owned: OwnedInstance, running: asyncio.Task[None]) -> None:
+            try:
+                with self._context.metrics.service.faults.contain(self._logger, FaultKind.LOOP):
+                    await owned.leave(how, elsewhere)
+                    await asyncio.wait([running], timeout=max(0.0, how.closed_by_s - time.monotonic()))
+            finally:
+                await cancelled(running)
+                self._running.pop(owned, None)  # if it was cancelled before it began
+
         looking = asyncio.create_task(self._look_elsewhere(elsewhere)) if elsewhere else None
         try:
-            await asyncio.gather(*(self._close(*link, how, elsewhere) for link in self._running.items()))
+            await asyncio.gather(*(close(*link) for link in self._running.items()))
         finally:
             if looking:
                 looking.cancel()
@@ -223,21 +217,6 @@ class InstanceOwner:
                     elsewhere.set()
             await asyncio.sleep(LOOK_ELSEWHERE_EVERY_S)
 
-    async def _close(
-        self,
-        owned: OwnedInstance,
-        running: asyncio.Task[None],
-        how: ClosingTimes,
-        elsewhere: asyncio.Event | None,
-    ) -> None:
-        try:
-            with self._context.metrics.service.faults.contain(self._logger, FaultKind.LOOP):
-                await owned.leave(how, elsewhere)
-                await asyncio.wait([running], timeout=max(0.0, how.closed_by_s - time.monotonic()))
-        finally:
-            await cancelled(running)
-            self._running.pop(owned, None)
-
     async def measure(self) -> ServerCause | None:
         """Updates the metrics of the instance and returns its state, if it is ours. Raises StoreError."""
         if not self.lease.held:
@@ -264,7 +243,7 @@ class InstanceOwner:
         )
 
     def _ago_s(self, store_ms: int) -> float:
-        """The shortest time that can have passed since Redis' clock showed `store_ms`."""
+        """The least time since Redis' clock showed `store_ms`."""
         return self.lease.clock.age(store_ms, boottime_s()).least_s
 
     def _apply(self, now_s: float, look: LeaseLook) -> None:

@@ -21,8 +21,7 @@ class Members:
         self.own = own
         self._alive_for_s = alive_for_s
         self.alive = frozenset([own])
-        self.since_s = float("-inf")
-        """When `alive` last changed."""
+        self.since_s = float("-inf")  # when `alive` last changed
         self._looked_s = float("-inf")
         self._counts: dict[str, int] = {}
         self._moved_s: dict[str, float] = {}

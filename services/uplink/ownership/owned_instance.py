@@ -8,7 +8,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 from services.relay.instances.facts import InstanceState
-from services.relay.protocol.errors import StoreError
+from services.relay.protocol.errors import LostLease, StoreError
+from services.relay.protocol.link_states import LinkState
 from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.instance_series import SeriesRow
@@ -17,8 +18,9 @@ from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
-from services.relay.store.leases import Lease, LeaseLook
-from services.uplink.connection.closing_times import ClosingTimes
+from services.relay.store.lease_look import LeaseLook
+from services.relay.store.leases import Lease
+from services.uplink.connection.closing_times import LEAVE_WITHIN_S, ClosingTimes
 from services.uplink.connection.link import Link
 from services.uplink.context import UplinkContext
 from services.uplink.events.consumer import StreamConsumer
@@ -36,7 +38,6 @@ from services.uplink.requests.results import ResultReader
 
 SAVED_WITHIN_S = 0.5
 
-
 logger = logging.getLogger(__name__)
 
 
@@ -53,26 +54,23 @@ class OwnedInstance:
         commands = CommandStream(store, instance.slug, limits.open_commands)
         self.activity = ActivityLog(store, instance.slug)
         results = ResultReader(commands, lease, metrics)
-        self._command_queue = CommandQueue(
-            commands, results, contact, metrics, context.stalls, self.activity.command_ended
-        )
-        self._reads = Reads(
-            self._command_queue, self.mirror, self._persistence, state, metrics, context.reads_per_s
-        )
-        handler = self._handler = RequestHandler(
+        self._command_queue = CommandQueue(results, contact, context.stalls, self.activity.command_ended)
+        self._reads = Reads(self._command_queue, self._persistence, state, context.reads_per_s)
+        self._handler = RequestHandler(
             self._command_queue, self._reads, self.mirror, metrics, limits.frame_out_bytes
         )
         events = EventStream(store, instance.slug)
         self._consumer = StreamConsumer(
             events, self.mirror, lease, metrics, self.activity.events_ended, self._reads.joined
         )
-        self.status = LinkStatus(instance.slug, state, lease, metrics)
-        delivery = Delivery(self._consumer, lease, metrics, self.status.report, context.times)
-        self.link = Link(instance, context, lease, handler, self.status, delivery)
+        self.status = LinkStatus(state, lease, metrics)
+        self._delivery = Delivery(self._consumer, self.status, context.times)
+        self.link = Link(instance, context, lease, self._handler, self.status, self._delivery.move_to)
 
     async def run(self) -> None:
         """Links and answers requests until `leave`. Sends events if the lease is ours. Raises LostLease."""
         parts: list[Coroutine[Any, Any, None]] = [
+            self._delivery.run(),
             self.link.run(),
             *(
                 self._faults.keep_running(self._logger, loop)
@@ -84,6 +82,10 @@ class OwnedInstance:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()
+        except LostLease:
+            self.status.closed = True  # from now on the new owner shows its own state
+            await self.link.leave(time.monotonic() + LEAVE_WITHIN_S)
+            raise
         finally:
             for task in tasks:
                 await cancelled(task)
@@ -91,25 +93,29 @@ class OwnedInstance:
             self.activity.close()
 
     async def drain(self) -> None:
-        """Sends no new events. Returns when Takaro has those under way. Then the lease may be released."""
-        await self.link.drain()
+        """Sends no new events. Returns when Takaro has those under way. Requests are still answered."""
+        await self._delivery.finish()
+        self.status.show(LinkState.STOPPED)
+        self.status.closed = True
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(SAVED_WITHIN_S):
-                await self._persistence.save()
+                await asyncio.gather(self.status.publish(), self._persistence.save())
 
     def refuse_new(self) -> None:
         """Refuses new requests that the mod would have to answer: there is no time to wait for it."""
-        self._handler.refuse_from(time.monotonic())
+        self._handler.refused_from_s = time.monotonic()
 
     async def leave(self, closing_times: ClosingTimes, elsewhere: asyncio.Event | None = None) -> None:
         """Closes the sockets by the moments of `closing_times`, once their requests are answered. `run` ends.
 
         `elsewhere` is set once Takaro asks another socket; None: that is not waited for.
         """
-        self._handler.refuse_from(closing_times.refused_from_s)
+        self._handler.refused_from_s = closing_times.refused_from_s
         ending = asyncio.create_task(self._end_commands(closing_times))
         try:
-            await self.link.leave(closing_times.cut_short_s, elsewhere)
+            await asyncio.gather(
+                self._delivery.finish(), self.link.leave(closing_times.cut_short_s, elsewhere)
+            )
         finally:
             await cancelled(ending)
 

@@ -5,12 +5,13 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from functools import partial
 from operator import itemgetter
 from typing import NamedTuple
 
 from services.relay.instances.activity import REMEMBERED, ActivityEntry, publish
 from services.relay.instances.facts import note_failed
-from services.relay.instances.history import KEPT_MINUTES, LinkedTime, Minute
+from services.relay.instances.history import KEPT_MINUTES, LinkedTime
 from services.relay.protocol.ends import CommandEnd, EventState
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
@@ -21,20 +22,17 @@ from services.uplink.takaro.frames import kept_json
 
 MINUTES_EXPIRE_S = 2 * 3600
 
-_STEPS = 8
-"""Steps of latency for each power of two: percentiles are exact to 9 %."""
+_STEPS = 8  # steps of latency for each power of two: percentiles are exact to 9 %
 
 
 class ActivityLog:
-    """Records events and commands when they have ended. While nobody watches, it only counts and
-    remembers."""
+    """Records what has ended. While nobody watches, it only counts and remembers."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self._store, self._slug = store, slug
         self._minute = _MinuteCounts(store, slug)
         self._linked_time = LinkedTime(store, slug)
-        # How far Redis' clock is ahead of time.monotonic(); until `looked` is called, by this machine's
-        # clock.
+        # How far Redis' clock is ahead of time.monotonic(); until `looked` is called, by this machine's.
         self._ahead_ms = time.time() * 1000 - time.monotonic() * 1000
         self._run = secrets.token_hex(4)
         self._number = 0  # of the last entry
@@ -72,8 +70,7 @@ class ActivityLog:
             publish(self._store, self._slug, self._run, ended.numbered())
 
     def command_ended(self, command: Command, result: Outcome, took_s: float) -> None:
-        """Records a command that has ended, after `took_s`. Reads are neither remembered nor counted: they
-        are too many."""
+        """Records a command. Reads are neither remembered nor counted: they are too many."""
         write = ACTION_KINDS[command.action] is ActionKind.WRITE
         if not (write or self._watched):
             return
@@ -105,40 +102,32 @@ class _Ended(NamedTuple):
     now_ms: int
 
     def numbered(self) -> Iterator[tuple[int, ActivityEntry]]:
-        return enumerate(self._entries(), self.first)
-
-    def _entries(self) -> Iterator[ActivityEntry]:
-        events, at_ms = self.events, self.now_ms
+        made, events = partial(ActivityEntry, "event", self.now_ms), self.events
         took_ms = round(events.took_s * 1000)
-        for event in events.delivered:
-            yield ActivityEntry("event", at_ms, event["type"], event["data"], EventState.DELIVERED, took_ms)
-        for event in events.expired:
-            yield ActivityEntry("event", at_ms, event["type"], event["data"], EventState.EXPIRED, 0)
-        for refused in events.refused:
-            data = {"candidates": len(refused.candidates)}
-            yield ActivityEntry("event", at_ms, "refused", data, EventState.REFUSED, 0, refused.reason)
+        entries = (
+            *(made(one["type"], one["data"], EventState.DELIVERED, took_ms) for one in events.delivered),
+            *(made(one["type"], one["data"], EventState.EXPIRED, 0) for one in events.expired),
+            *(
+                made("refused", {"candidates": len(candidates)}, EventState.REFUSED, 0, reason)
+                for reason, candidates in events.refused
+            ),
+        )
+        return enumerate(entries, self.first)
 
 
 class _MinuteCounts:
-    """The counts of the current minute, which becomes a row in Redis.
-
-    The row is stored at the end of the minute, and more often while somebody watches; so it outlives the
-    owner.
-    """
+    """The counts of the current minute, which becomes a row in Redis."""
 
     def __init__(self, store: Store, slug: str) -> None:
-        self.took: Counter[int] = Counter()
-        """Delivered events by step of latency."""
-        self.commands = 0
-        """Writes that have ended."""
+        self.took: Counter[int] = Counter()  # delivered events by step of latency
+        self.commands = 0  # writes that have ended
         self._store = store
         self._key = keys_of(slug).minutes
         self._minute = 0
         self._written = b""  # the row of this minute as Redis has it
 
     def looked(self, now_ms: int, *, live: bool) -> None:
-        """Writes the finished minute to Redis, and the current one too if `live`. `now_ms` is Redis'
-        clock."""
+        """Writes the finished minute to Redis, and the current one too if `live`, by Redis' clock."""
         minute = now_ms // 60_000
         if minute != self._minute:
             self.write()
@@ -149,15 +138,9 @@ class _MinuteCounts:
 
     def write(self) -> None:
         """Writes the current minute to Redis if its counts have changed. If Redis is away, they are lost."""
-        row = Minute(
-            self._minute,
-            self.took.total(),
-            self.commands,
-            percentile(self.took, 0.5),
-            percentile(self.took, 0.99),
-        )
-        written = kept_json(tuple(row[:5]))
-        if not self._minute or not (row.events or row.commands) or written == self._written:
+        events, p50_ms, p99_ms = self.took.total(), percentile(self.took, 0.5), percentile(self.took, 0.99)
+        written = kept_json((self._minute, events, self.commands, p50_ms, p99_ms))  # a Minute
+        if not self._minute or not (events or self.commands) or written == self._written:
             return
         if self._written:
             self._store.send_unawaited("ZREM", self._key, self._written)

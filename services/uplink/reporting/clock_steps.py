@@ -23,7 +23,14 @@ class ClockSteps:
             return
         self._ahead_s = ahead_s
         direction = "forward" if step.size_s > 0 else "back"
-        if step.between_ms is None and step.size_s > 0:
+        if step.between_ms is not None:
+            logger.warning(
+                "Redis' clock was set %s by %s: events keep the age that they have by this machine's clock",
+                direction,
+                size,
+                extra=CHANGE,
+            )
+        elif step.size_s > 0:
             logger.warning(
                 "Redis' clock shows %s more than at its last reading, and this machine cannot tell whether so"
                 " much time has passed: events that waited are delivered, but chat and log lines only as long"
@@ -32,18 +39,11 @@ class ClockSteps:
                 extra=CHANGE,
             )
             return
-        metrics.clock_steps.labels(direction).inc()
-        if step.between_ms is None:
+        else:
             logger.warning(
                 "Redis' clock shows %s less than at its last reading: events that waited are delivered, but"
                 " not the chat and log lines among them, for their age is not known",
                 size,
                 extra=CHANGE,
             )
-        else:
-            logger.warning(
-                "Redis' clock was set %s by %s: events keep the age that they have by this machine's clock",
-                direction,
-                size,
-                extra=CHANGE,
-            )
+        metrics.clock_steps.labels(direction).inc()

@@ -16,20 +16,18 @@ logger = logging.getLogger(__name__)
 
 
 class LinkStatus:
-    """Shows the link of the instance `slug`, until `close`: after that another uplink may own the
-    instance."""
+    """Shows the link of one instance."""
 
-    def __init__(self, slug: str, state: InstanceState, lease: Lease, metrics: UplinkMetrics) -> None:
-        self._slug = slug
+    def __init__(self, state: InstanceState, lease: Lease, metrics: UplinkMetrics) -> None:
         self._state = state
         self._lease = lease
         self._metrics = metrics
-        self._logger = InstanceLogger(logger, slug)
+        self._logger = InstanceLogger(logger, lease.slug)
         self._logged = self._why = ""
         self._info = LinkInfo(LinkState.WAITING)
         self._published = False
         self._publishing: asyncio.Task[None] | None = None
-        self.closed = False
+        self.closed = False  # set when another uplink may own the instance: later changes are not shown
 
     @property
     def state(self) -> LinkState:
@@ -44,7 +42,7 @@ class LinkStatus:
             self._logged = text
             self._logger.log(logging.ERROR if permanent else logging.INFO, text, extra=logs.CHANGE)
         self._why = "" if good else logs.clean(text)
-        self.show(LinkState(self._info.state))
+        self.show(self.state)
 
     def show(self, state: LinkState, game_server_id: str = "") -> None:
         """Shows a new state. An empty `game_server_id` keeps the one known before."""
@@ -52,17 +50,9 @@ class LinkStatus:
         if self.closed or info == self._info:
             return
         self._info = info
-        self._metrics.instances.row(self._slug).set_only(STATE, state.value)
+        self._metrics.instances.row(self._lease.slug).set_only(STATE, state.value)
         self._published = False
-        self._publishing = asyncio.create_task(self._publish())
-
-    async def _publish(self) -> None:
-        with self._metrics.service.faults.contain(self._logger, FaultKind.LISTENER):
-            await self.publish()
-
-    def close(self) -> None:
-        """Shows no later changes."""
-        self.closed = True
+        self._publishing = asyncio.create_task(self.publish())
 
     async def publish(self) -> None:
         """Writes the state to Redis for modapi, unless it is written already. Call it again and again.
@@ -72,8 +62,9 @@ class LinkStatus:
         if self._published or not self._lease.held:
             return
         info = self._info
-        try:
-            await self._state.write_link(info)
-        except StoreError:
-            return
-        self._published = info == self._info
+        with self._metrics.service.faults.contain(self._logger, FaultKind.LISTENER):
+            try:
+                await self._state.write_link(info)
+            except StoreError:
+                return
+            self._published = info == self._info

@@ -26,8 +26,7 @@ OUTCOMES = (OWN, FRESH, STALE, MADE_UP, TOO_LATE, *CommandEnd)
 
 CAUSES_OF_SERVED = [one for one in ServerCause if one not in (ServerCause.DISABLED, ServerCause.NOT_SERVED)]
 
-OTHER_TYPE = "other"
-"""The label of an event whose type this version does not know: a newer modapi stored it."""
+OTHER_TYPE = "other"  # the label of an event whose type this version does not know: a newer modapi stored it
 
 EVENT_TYPES = (*(event_type.value for event_type in EventType), OTHER_TYPE)
 

@@ -13,36 +13,26 @@ from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.stalls import Stalls
-from services.relay.store.command_stream import CommandStream
 from services.uplink.connection.closing_times import ClosingTimes
-from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mod_contact import ModContact
 from services.uplink.requests.results import PendingCommand, ResultReader
 from services.uplink.takaro import failures
+
+Ended = Callable[[Command, Outcome, float], object]
+"""Is called with each command, its result and how many seconds it took."""
 
 logger = logging.getLogger(__name__)
 
 
 class CommandQueue:
-    """The commands of one instance that wait for the mod.
+    """The commands of one instance that wait for the mod."""
 
-    `ended` is called with each command, its result and how many seconds it took.
-    """
-
-    def __init__(
-        self,
-        stream: CommandStream,
-        results: ResultReader,
-        contact: ModContact,
-        metrics: UplinkMetrics,
-        stalls: Stalls,
-        ended: Callable[[Command, Outcome, float], object] = lambda command, result, took_s: None,
-    ) -> None:
+    def __init__(self, results: ResultReader, contact: ModContact, stalls: Stalls, ended: Ended) -> None:
         self.contact = contact
         self.lease = results.lease
         self.results = results
-        self._stream = stream
-        self._metrics = metrics
+        self.metrics = results.metrics
+        self._stream = results.stream
         self._stalls = stalls
         self._ended = ended
         self._times = results.times
@@ -70,7 +60,7 @@ class CommandQueue:
         finally:
             del self.results.pending[command.operation_id]
             self.results.waited_for -= request_waits
-            with self._metrics.service.faults.contain(self._logger, FaultKind.LISTENER):
+            with self.metrics.service.faults.contain(self._logger, FaultKind.LISTENER):
                 self._ended(command, result, time.monotonic() - begun_s)
         return result
 
@@ -90,7 +80,7 @@ class CommandQueue:
         try:
             async with asyncio.timeout_at(self._loop.time() + answer_by_s - now_s) as pending.timeout:
                 if not await self._stream.enqueue(command, deadline_s, request_waits=request_waits):
-                    self._metrics.beyond("open_commands")
+                    self.metrics.beyond("open_commands")
                     return failures.QUEUE_FULL
                 queued = True
                 if self._leaving and self._leaving.fetched_by_s <= time.monotonic():
@@ -120,11 +110,9 @@ class CommandQueue:
                     async with asyncio.timeout(times.read_within_s):
                         await pending.ended.wait()
             return failures.NO_RESULT if pending.result is None else pending.result
-        if end is CommandState.EXPIRED and self._leaving:
-            return failures.RELAY_STOPS
-        if end is CommandState.EXPIRED:
-            return failures.not_delivered(self.contact.silent_s)
-        return failures.NO_RESULT
+        if end is not CommandState.EXPIRED:
+            return failures.NO_RESULT
+        return failures.RELAY_STOPS if self._leaving else failures.not_delivered(self.contact.silent_s)
 
     async def leave(self, closing_times: ClosingTimes) -> None:
         """Ends each open command by the moments of `closing_times`. Refreshes are refused from now on."""

@@ -27,11 +27,9 @@ from services.uplink.takaro.answers import OWN_ANSWERS, payload_for, reachabilit
 from services.uplink.takaro.failures import CommandFailure
 from services.uplink.takaro.requests import BadRequest, read_request
 
-MAX_OPEN = 5_000
-"""Number of requests of one instance that wait at once. A burst of Takaro's has two for each player."""
+MAX_OPEN = 5_000  # requests of one instance that wait at once; a burst of Takaro's has two for each player
 
-MAX_REFUSED_ACTIONS = 100
-"""Number of actions whose refused answers are logged: Takaro, which names them, may invent any number."""
+MAX_REFUSED_ACTIONS = 100  # whose refused answers are logged: Takaro, which names them, may invent any number
 
 logger = logging.getLogger(__name__)
 
@@ -57,14 +55,10 @@ class RequestHandler:
         self._failed = metrics.instances.row(slug).values[FAILED_COMMANDS]
         self._faults = metrics.service.faults
         self._most_bytes = most_bytes
-        self._refused_from_s = math.inf
+        self.refused_from_s = math.inf
+        """From then on, on time.monotonic(), new requests that the mod would have to answer are refused."""
         self._open: dict[asyncio.Task[None], _Request] = {}
         self._refused_actions: set[str] = set()
-
-    def refuse_from(self, refused_from_s: float) -> None:
-        """Refuses new requests that the mod would have to answer, from `refused_from_s` on
-        (time.monotonic())."""
-        self._refused_from_s = refused_from_s
 
     def close(self) -> None:
         """Ends the requests that are still open. Takaro gets an error on each socket that is open."""
@@ -72,12 +66,11 @@ class RequestHandler:
             task.cancel()
 
     def open_on(self, socket: TakaroSocket) -> list[asyncio.Task[None]]:
-        """The tasks that answer the open requests of one socket."""
+        """The tasks that answer the requests of one socket."""
         return [task for task, request in self._open.items() if request.socket is socket]
 
     async def cut_short(self, socket: TakaroSocket) -> None:
-        """Ends each open request of a socket with an answer that says how far it came, and writes the
-        answers."""
+        """Answers each open request of a socket with how far it came."""
         if not socket.open:
             return
         if tasks := self.open_on(socket):
@@ -116,7 +109,9 @@ class RequestHandler:
                 self._answer(request, b"", TOO_LATE)
                 return
             if kind is ActionKind.OURS:
-                self._answer(request, orjson.dumps(self._own_answer(action)), OWN)
+                contact = self._command_queue.contact
+                own = OWN_ANSWERS.get(action) or reachability(contact.silent_s, contact.store_away)
+                self._answer(request, orjson.dumps(own), OWN)
             elif kind is ActionKind.READ and (known := self._reads.known_answer(action, args)):
                 self._answer(request, *known)
             elif refusal := self._refusal(request.begun_s):
@@ -131,32 +126,25 @@ class RequestHandler:
 
     def _refusal(self, begun_s: float) -> CommandFailure | None:
         """Why a request that begins now is not asked of the mod; None: it is."""
-        if begun_s >= self._refused_from_s:
+        if begun_s >= self.refused_from_s:
             return failures.RELAY_STOPS
         if len(self._open) >= MAX_OPEN:  # other limits count what is in Redis, and reads that differ
             self._metrics.beyond("open_commands")
             return failures.QUEUE_FULL
         return None
 
-    def _own_answer(self, action: Action) -> Any:
-        if action is Action.TEST_REACHABILITY:
-            contact = self._command_queue.contact
-            return reachability(contact.silent_s, contact.store_away)
-        return OWN_ANSWERS[action]
-
     async def _work(self, request: "_Request") -> None:
         """Answers a request after the mod has, or when its time is up."""
         action, args = request.action, request.args
         try:
             if ACTION_KINDS[action] is ActionKind.READ:
-                payload, label = await self._reads.find_answer(action, args)
-            else:
-                result = await self._command_queue.ask(Command(new_operation_id(action), action, args))
-                if not result.error:
-                    with self._faults.contain(self._logger, FaultKind.LISTENER):
-                        self._mirror.take_write(action, args, boottime_s())
-                payload, label = orjson.dumps(payload_for(action, args, result)), result.end
-            self._answer(request, payload, label)
+                self._answer(request, *await self._reads.find_answer(action, args))
+                return
+            result = await self._command_queue.ask(Command(new_operation_id(action), action, args))
+            if not result.error:
+                with self._faults.contain(self._logger, FaultKind.LISTENER):
+                    self._mirror.take_write(action, args, boottime_s())
+            self._answer(request, orjson.dumps(payload_for(action, args, result)), result.end)
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
             self._fail(request, failures.FAULT)

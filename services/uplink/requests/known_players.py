@@ -1,37 +1,11 @@
-"""The players who were seen on a server, as Redis has them: for answers about somebody who is not online."""
+"""Completes the mod's list of bans by the players who were seen on a server. Pure."""
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
-from services.relay.instances.facts import InstanceState
-from services.relay.protocol.errors import StoreError
-from services.relay.protocol.records import Outcome
-
-LOOK_UP_WITHIN_S = 0.7
-
 _IDS = ("gameId", "steamId", "platformId")
-
-
-async def known_player(state: InstanceState, game_id: str) -> dict[str, Any] | None:
-    """The record of a player; None if there is none, or Redis does not answer in time."""
-    try:
-        async with asyncio.timeout(LOOK_UP_WITHIN_S):
-            return await state.player(game_id)
-    except (StoreError, TimeoutError):
-        return None
-
-
-async def named(bans: Outcome, state: InstanceState) -> Outcome:
-    """The mod's list of bans with the players who were seen; as it is, if Redis does not answer in time."""
-    try:
-        async with asyncio.timeout(LOOK_UP_WITHIN_S):
-            seen = await state.players()
-    except (StoreError, TimeoutError):
-        return bans
-    return Outcome(await asyncio.to_thread(with_known_players, bans.value, seen.values()))
 
 
 def with_known_players(bans: list[dict[str, Any]], records: Iterable[bytes]) -> list[dict[str, Any]]:

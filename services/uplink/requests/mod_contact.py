@@ -5,21 +5,20 @@ silence: time without Redis, in which no call of the mod can be recorded, and ti
 While Redis is away, the silence stays as it was last read.
 """
 
-from enum import Enum, unique
+from enum import Enum, auto, unique
 
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 
-RESTARTED_AFTER_S = 45.0
-"""No DayZ server restarts faster than this, and a running mod is never silent for so long."""
+RESTARTED_AFTER_S = 45.0  # no DayZ server restarts faster, and a running mod is never silent for so long
 
 
 @unique
 class ContactChange(Enum):
     """What has changed since the last look."""
 
-    NONE = "none"
-    SILENT = "silent"  # the mod has been silent for SILENT_AFTER_S
-    RESTARTED = "restarted"  # the mod is back after RESTARTED_AFTER_S: the game server has started anew
+    NONE = auto()
+    SILENT = auto()  # the mod has been silent for SILENT_AFTER_S
+    RESTARTED = auto()  # the mod is back after RESTARTED_AFTER_S: the game server has started anew
 
 
 class ModContact:
@@ -30,10 +29,8 @@ class ModContact:
         self._contact_ms: int | None = None
         self._heard_s = started_s
         self._away_s = 0.0  # how long Redis was away since that contact
-        self.store_away = True
-        """Whether the last look could not read Redis. True before the first look."""
-        self.silent_s: float | None = None
-        """Seconds of silence at the last look; None: the mod has never called."""
+        self.store_away = True  # whether the last look could not read Redis. True before the first look
+        self.silent_s: float | None = None  # at the last look; None: the mod has never called
 
     def read(self, now_s: float, store_now_ms: int, contact_ms: int | None) -> ContactChange:
         """Takes in a look: the mod called at `contact_ms` on Redis' clock, which then showed `store_now_ms`.

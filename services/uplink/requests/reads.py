@@ -5,8 +5,9 @@ import contextlib
 import logging
 import random
 import time
+from collections.abc import Awaitable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -20,10 +21,9 @@ from services.relay.service.clocks import TIMER_EARLY_S, boottime_s, next_shared
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.uplink.connection.closing_times import ClosingTimes
-from services.uplink.reporting.metrics import FRESH, MADE_UP, STALE, UplinkMetrics
+from services.uplink.reporting.metrics import FRESH, MADE_UP, STALE
 from services.uplink.requests.command_queue import CommandQueue
-from services.uplink.requests.known_players import LOOK_UP_WITHIN_S, known_player, named
-from services.uplink.requests.mirror.mirror import Mirror
+from services.uplink.requests.known_players import with_known_players
 from services.uplink.requests.mirror.persistence import MirrorPersistence
 from services.uplink.requests.mirror.read_queue import Need, ReadQueue
 from services.uplink.requests.mirror.read_rules import CATALOGUES, OF_EACH_PLAYER, AnswerAge, Subject
@@ -36,21 +36,21 @@ MOD_ANSWERS_WITHIN_S = 7.0
 """A read that the mod does not answer is given up after this time. It is shorter than Takaro's 10 s because
 at a cold start thousands of reads end at one moment, and each of them must be answered before that."""
 
-MIN_WAITED_FOR = 20
-"""Number of different reads that may wait for the mod at once, however slow the pace is."""
+MIN_WAITED_FOR = 20  # number of different reads that may wait for the mod at once, however slow the pace is
 
-MAX_WAITED_FOR = 2_000
-"""Maximum number of reads that wait for the mod at once, those included that Takaro asks one by one."""
+MAX_WAITED_FOR = 2_000  # the same, with those that Takaro asks one by one
 
 REFRESH_DELAY_S = (0.5, 2.5)
 """Delay of a refresh that no request waits for, different for each instance: Takaro asks about all of them at
 one moment, and its requests are answered first."""
 
-REFRESHES_PERIOD_S = 0.25
-"""Refreshes of all instances are queued at the same moments: then they share a round trip."""
+LOOK_UP_WITHIN_S = 0.7  # how long a request waits for what Redis knows, before the mod is asked
 
-Answer = tuple[bytes, str]
-"""A response payload as JSON, and its source: a label of the metric."""
+REFRESHES_PERIOD_S = 0.25  # refreshes of all instances are queued at the same moments, to share a round trip
+
+Answer = tuple[bytes, str]  # a response payload as JSON, and its source: a label of the metric
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -59,25 +59,18 @@ class Reads:
     """Answers the reads of one instance. `per_s` is how many the mod is asked in a second."""
 
     def __init__(
-        self,
-        command_queue: CommandQueue,
-        mirror: Mirror,
-        persistence: MirrorPersistence,
-        state: InstanceState,
-        metrics: UplinkMetrics,
-        per_s: float,
+        self, command_queue: CommandQueue, persistence: MirrorPersistence, state: InstanceState, per_s: float
     ) -> None:
         self._command_queue = command_queue
-        self._mirror = mirror
+        self._mirror = persistence.mirror
         self._persistence = persistence
         self._state = state
         self._logger = InstanceLogger(logger, state.slug)
-        self._metrics = metrics
+        self._metrics = command_queue.metrics
         self._refuses = False
         self._queue = ReadQueue(per_s, random.uniform(*REFRESH_DELAY_S), time.monotonic())
-        self._most_in_bursts = max(
-            MIN_WAITED_FOR, int(per_s * MOD_ANSWERS_WITHIN_S)
-        )  # more would come too late
+        # More would come too late.
+        self._most_in_bursts = max(MIN_WAITED_FOR, int(per_s * MOD_ANSWERS_WITHIN_S))
         self._waited_for: dict[Subject, asyncio.Future[Outcome]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -90,27 +83,34 @@ class Reads:
             return None
         if age is AnswerAge.STALE:
             self._queue_read(subject, Need.STALE)
-        return payload, STALE if age is AnswerAge.STALE else FRESH
+            return payload, STALE
+        return payload, FRESH
 
     def joined(self, game_id: str) -> None:
         """Queues what Takaro will ask of a player within 30 s (protocol.md T16), unless it is known.
 
         Else the first burst after many have joined would wait for the mod.
         """
-        for subject in (
-            Subject(Action.GET_PLAYERS),
-            *(Subject(action, game_id) for action in OF_EACH_PLAYER),
-        ):
+        of_player = (Subject(action, game_id) for action in OF_EACH_PLAYER)
+        for subject in (Subject(Action.GET_PLAYERS), *of_player):
             if self._mirror.read(subject, boottime_s()).age is AnswerAge.UNKNOWN:
                 self._queue_read(subject, Need.UNKNOWN)
 
     async def find_answer(self, action: Action, args: dict[str, Any]) -> Answer:
         """The answer from Redis or from the mod, or the fallback answer."""
         subject = Subject(action, args.get("gameId", ""))
-        if action in CATALOGUES and (stored := await self._stored_catalogue(subject)):
-            return stored
-        if action is Action.GET_PLAYER and (person := await known_player(self._state, subject.game_id)):
-            return orjson.dumps(person), FRESH  # not online, and so not changed since
+        if action in CATALOGUES:
+            age, _ = self._mirror.read(subject, boottime_s())
+            if age is not AnswerAge.UNKNOWN and (
+                payload := await _looked_up(self._persistence.catalogue(action))
+            ):
+                if age is AnswerAge.FRESH:
+                    return payload, FRESH
+                self._queue_read(subject, Need.STALE)
+                return payload, STALE
+        elif action is Action.GET_PLAYER:
+            if person := await _looked_up(self._state.player(subject.game_id)):
+                return orjson.dumps(person), FRESH  # not online, and so not changed since
         result = await self._wait_for_mod(subject)
         if result.value is not None and not result.error:
             return orjson.dumps(result.value), CommandEnd.ANSWERED  # _ask_mod has checked it
@@ -125,7 +125,7 @@ class Reads:
         game_id = args.get("gameId", "")
         if action is Action.GET_PLAYER_LOCATION:
             if position := self._mirror.position_of(game_id):
-                return orjson.dumps(position), STALE
+                return position, STALE
             now_s = boottime_s()
             if self._mirror.event_waits(game_id, now_s):
                 return self._mirror.make_up_position(now_s), MADE_UP
@@ -218,8 +218,8 @@ class Reads:
             wrong = "it is about another player"
         if wrong:
             return Outcome(error=f"the game server's answer cannot be used: {wrong}")
-        if action is Action.LIST_BANS:
-            result = await named(result, self._state)
+        if action is Action.LIST_BANS and (seen := await _looked_up(self._state.players())):
+            result = Outcome(await asyncio.to_thread(with_known_players, result.value, seen.values()))
         self._mirror.take_answer(subject, result.value, boottime_s())
         if action is Action.GET_PLAYERS:
             for player in result.value:
@@ -229,15 +229,11 @@ class Reads:
                 await self._persistence.save()
         return result
 
-    async def _stored_catalogue(self, subject: Subject) -> Answer | None:
-        age, _ = self._mirror.read(subject, boottime_s())
-        if age is AnswerAge.UNKNOWN:
-            return None
-        try:
-            async with asyncio.timeout(LOOK_UP_WITHIN_S):
-                payload = await self._persistence.catalogue(subject.action)
-        except (StoreError, TimeoutError):
-            return None
-        if payload and age is AnswerAge.STALE:
-            self._queue_read(subject, Need.STALE)
-        return (payload, STALE if age is AnswerAge.STALE else FRESH) if payload else None
+
+async def _looked_up(call: Awaitable[T]) -> T | None:
+    """What Redis knows; None if it does not answer in time."""
+    try:
+        async with asyncio.timeout(LOOK_UP_WITHIN_S):
+            return await call
+    except (StoreError, TimeoutError):
+        return None

@@ -18,22 +18,16 @@ READ_RESULTS = 200
 
 @dataclass(frozen=True, slots=True)
 class CommandTimes:
-    """When a command is given up, and when results are read and deleted. A test gives others."""
+    """When a command is given up, and results are read and deleted."""
 
     hand_out_within_s: float = HAND_OUT_WITHIN_S
     answer_within_s: float = ANSWER_WITHIN_S
-    give_up_within_s: float = 0.7
-    """The rest of Takaro's 10 s after `answer_within_s`, less the time that the answer needs."""
-    read_within_s: float = 0.2
-    """Time to read a result that arrived at the last moment."""
-    look_again_s: float = 0.25
-    """Interval of reading results without the lease: only the owner's renewals make up for a lost hint."""
-    read_refreshes_every_s: float = 0.25
-    """Results of refreshes are read together, for all instances at the same moments."""
-    picked_up_within_s: float = 10.0
-    """A result that no request has received by then is deleted: Takaro has given the request up."""
-    kept_s: float = KEEP_MS / 1000
-    """After this time without results their stream may have expired, and begun anew with lower ids."""
+    give_up_within_s: float = 0.7  # the rest of Takaro's 10 s, less the time that the answer needs
+    read_within_s: float = 0.2  # time to read a result that arrived at the last moment
+    look_again_s: float = 0.25  # without the lease: only the owner's renewals make up for a lost hint
+    read_refreshes_every_s: float = 0.25  # results of refreshes, for all instances at the same moments
+    picked_up_within_s: float = 10.0  # then a result is deleted: Takaro has given its request up
+    kept_s: float = KEEP_MS / 1000  # without results, their stream may then have begun anew with lower ids
 
 
 COMMAND_TIMES = CommandTimes()
@@ -49,10 +43,10 @@ class PendingCommand:
 
 
 class ResultReader:
-    """Reads the results of one instance and hands them to the commands in `pending`.
+    """Hands results to the commands in `pending`, by their operation ids.
 
-    While an instance moves, two uplinks queue commands. Each of them knows the ids of its own commands,
-    takes their results and leaves the others.
+    While an instance moves, two uplinks queue commands. Each takes the results of its own commands, and
+    leaves the others.
     """
 
     def __init__(
@@ -63,12 +57,10 @@ class ResultReader:
         times: CommandTimes = COMMAND_TIMES,
     ) -> None:
         self.pending: dict[str, PendingCommand] = {}
-        """By operation id."""
-        self.waited_for = 0
-        """Number of commands that a request waits for, refreshes not included."""
-        self._stream = stream
+        self.waited_for = 0  # number of commands that a request waits for, refreshes not included
+        self.stream = stream
         self.lease = lease
-        self._metrics = metrics
+        self.metrics = metrics
         self.times = times
         self._loop = asyncio.get_running_loop()
         self._woken: asyncio.Future[None] = self._loop.create_future()
@@ -78,8 +70,7 @@ class ResultReader:
         self._unclaimed: dict[str, float] = {}  # id of an entry -> since when
 
     def wake(self, *, at_once: bool = False) -> None:
-        """Reads results soon: there may be some. If only refreshes wait, it reads at the moment that
-        all instances share."""
+        """There may be results: reads them, if only refreshes wait at the moment that all instances share."""
         if at_once or self.waited_for or not self.lease.held:
             if not self._woken.done():
                 self._woken.set_result(None)
@@ -88,7 +79,7 @@ class ResultReader:
             self._soon = self._loop.call_at(due_s, partial(self.wake, at_once=True))
 
     async def run(self) -> None:
-        """Hands results to the commands that wait for them. Never returns."""
+        """Never returns."""
         while True:
             self._woken = self._loop.create_future()
             if self._soon:
@@ -105,14 +96,11 @@ class ResultReader:
             await self._woken
 
     async def _read(self) -> bool:
-        """Hands on our own results and deletes them from the stream. False: there were none at all.
-
-        Raises StoreError.
-        """
+        """Hands on our own results and deletes them. False: there were none at all. Raises StoreError."""
         now_s = time.monotonic()
         if now_s - self._found_s > self.times.kept_s:
             self._through = ""
-        found = await self._stream.results(self._through, READ_RESULTS)
+        found = await self.stream.results(self._through, READ_RESULTS)
         ours = []
         for entry, operation_id, outcome in found:
             pending = self.pending.get(operation_id)
@@ -125,16 +113,13 @@ class ResultReader:
         if found:
             self._through, self._found_s = found[-1][0], now_s
         if ours:
-            self._stream.delete_results(ours)
+            self.stream.delete_results(ours)
         return bool(found)
 
     async def _delete_unclaimed(self) -> None:
-        """Deletes results that no request has received in time. Only the owner deletes and counts them.
-
-        Raises StoreError.
-        """
+        """The owner deletes results that no request has received in time. Raises StoreError."""
         before_s = time.monotonic() - self.times.picked_up_within_s
         for entry in [entry for entry, since_s in self._unclaimed.items() if since_s < before_s]:
             if self.lease.held:
-                self._metrics.unclaimed.inc(await self._stream.delete_unclaimed(entry))
+                self.metrics.unclaimed.inc(await self.stream.delete_unclaimed(entry))
             del self._unclaimed[entry]

@@ -3,22 +3,14 @@
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NamedTuple, Union
+from typing import Any
 
 from services.relay.protocol.vocabulary import ENTITY_TYPES, Action
 
-Rule = Union[type, "_Object", list["Rule"], Callable[[Any], str]]
+Rule = type | dict[str, "Rule"] | list["Rule"] | Callable[[Any], str]
 """What a value must be: of a type, an object with fields, a list of rows that fit the one rule in it, or what
 the function says. That returns what is wrong, as the rest of a sentence that begins with the value's name; ""
-if the value is right."""
-
-
-class _Object(NamedTuple):
-    """An object with all of `fields`. Those of `maybe` may be absent or null. Takaro accepts others too."""
-
-    fields: dict[str, Rule]
-    maybe: dict[str, Rule] = {}
-
+if the value is right. A field whose name has a "?" may be absent or null. Takaro accepts other fields too."""
 
 _PLATFORM_ID = re.compile(r"[A-Za-z0-9_-]+:[A-Za-z0-9_-]+")
 _MUST_BE = {
@@ -33,8 +25,7 @@ _LARGEST = 2.0**63  # every encoder on the way accepts numbers below it
 def answer_fault(action: Action, payload: Any) -> str:
     """What is wrong with `payload` as an answer to `action`; "" if Takaro accepts it.
 
-    An error in Takaro's form is a valid answer, except to testReachability, whose errors Takaro does not
-    read.
+    An error in Takaro's form is a valid answer, except to testReachability, whose errors it does not read.
     """
     if is_error(payload) and action is not Action.TEST_REACHABILITY:
         return "" if isinstance(payload["error"], str) else f"{action}.error must be text"
@@ -46,15 +37,15 @@ def _wrong(rule: Rule, value: Any) -> str:
     """What is wrong with `value` by `rule`, as the rest of a sentence that begins with its name."""
     if isinstance(rule, type):
         return "" if isinstance(value, rule) else _MUST_BE[rule]
-    if isinstance(rule, _Object):
+    if isinstance(rule, dict):
         if not isinstance(value, dict):
             return _MUST_BE[dict]
-        for name, field_rule in rule.fields.items():
-            if wrong := _wrong(field_rule, value.get(name)):
-                return f".{name}{wrong}"
-        for name, field_rule in rule.maybe.items():
+        for key, field_rule in rule.items():
+            name = key.rstrip("?")
             field = value.get(name)
-            if field is not None and (wrong := _wrong(field_rule, field)):
+            if field is None and name != key:
+                continue
+            if wrong := _wrong(field_rule, field):
                 return f".{name}{wrong}"
         return ""
     if isinstance(rule, list):
@@ -98,31 +89,30 @@ def _entity_type(value: Any) -> str:
     return "" if value in ENTITY_TYPES else f" must be one of {', '.join(ENTITY_TYPES)}"
 
 
-_PLAYER = _Object(
-    {"gameId": _filled, "name": str},
-    {
-        "steamId": str,
-        "epicOnlineServicesId": str,
-        "xboxLiveId": str,
-        "platformId": _platform_id,
-        "ip": str,
-        "ping": _number,
-    },
-)
-_POSITION = _Object({"x": _number, "y": _number, "z": _number}, {"dimension": str})
-_ITEM = _Object({"code": str, "name": str}, {"amount": _number, "quality": str, "description": str})
-_ENTITY = _Object({"code": str, "name": str}, {"description": str, "type": _entity_type, "metadata": dict})
-_PLACE: dict[str, Rule] = {"position": _POSITION, "name": str}
-_CIRCLE = _Object(_PLACE | {"radius": _number}, {"code": str, "metadata": dict})
+_PLAYER: Rule = {
+    "gameId": _filled,
+    "name": str,
+    "steamId?": str,
+    "epicOnlineServicesId?": str,
+    "xboxLiveId?": str,
+    "platformId?": _platform_id,
+    "ip?": str,
+    "ping?": _number,
+}
+_POSITION: Rule = {"x": _number, "y": _number, "z": _number, "dimension?": str}
+_ITEM: Rule = {"code": str, "name": str, "amount?": _number, "quality?": str, "description?": str}
+_ENTITY: Rule = {"code": str, "name": str, "description?": str, "type?": _entity_type, "metadata?": dict}
+_PLACE: dict[str, Rule] = {"position": _POSITION, "name": str, "code?": str, "metadata?": dict}
 _SIZES: dict[str, Rule] = {"sizeX": _number, "sizeY": _number, "sizeZ": _number}
-_RECTANGLE = _Object(_PLACE | _SIZES, {"code": str, "metadata": dict})
 
 
 def _location(value: Any) -> str:
     """A circle or a rectangle, not both."""
     if not isinstance(value, dict) or "radius" not in value:
-        return _wrong(_RECTANGLE, value)
-    return " has a radius and a size" if value.keys() & _SIZES.keys() else _wrong(_CIRCLE, value)
+        return _wrong(_PLACE | _SIZES, value)
+    if value.keys() & _SIZES.keys():
+        return " has a radius and a size"
+    return _wrong(_PLACE | {"radius": _number}, value)
 
 
 ANSWER_RULES: dict[Action, Rule] = {
@@ -133,20 +123,18 @@ ANSWER_RULES: dict[Action, Rule] = {
     Action.LIST_ITEMS: [_ITEM],
     Action.LIST_ENTITIES: [_ENTITY],
     Action.LIST_LOCATIONS: [_location],
-    Action.LIST_BANS: [_Object({"player": _PLAYER, "reason": str}, {"expiresAt": _date})],
-    Action.TEST_REACHABILITY: _Object({"connectable": bool}, {"reason": str}),
-    Action.GET_MAP_INFO: _Object(
-        {
-            "enabled": bool,
-            "mapBlockSize": _number,
-            "maxZoom": _number,
-            "mapSizeX": _number,
-            "mapSizeY": _number,
-            "mapSizeZ": _number,
-        }
-    ),
+    Action.LIST_BANS: [{"player": _PLAYER, "reason": str, "expiresAt?": _date}],
+    Action.TEST_REACHABILITY: {"connectable": bool, "reason?": str},
+    Action.GET_MAP_INFO: {
+        "enabled": bool,
+        "mapBlockSize": _number,
+        "maxZoom": _number,
+        "mapSizeX": _number,
+        "mapSizeY": _number,
+        "mapSizeZ": _number,
+    },
     Action.GET_MAP_TILE: str,
-    Action.EXECUTE_CONSOLE_COMMAND: _Object({"rawResult": str, "success": bool}, {"errorMessage": str}),
+    Action.EXECUTE_CONSOLE_COMMAND: {"rawResult": str, "success": bool, "errorMessage?": str},
     # Takaro reads nothing of these answers.
     Action.SEND_MESSAGE: object,
     Action.GIVE_ITEM: object,

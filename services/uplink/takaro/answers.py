@@ -53,10 +53,9 @@ def reachability(silent_s: float | None, store_away: bool) -> dict[str, Any]:
 
 
 def payload_for(action: Action, args: dict[str, Any], outcome: Outcome) -> Any:
-    """The response payload for `action`, which may not be testReachability. Takaro accepts it; it is never
-    null.
+    """A payload for `action`, which may not be testReachability, that Takaro accepts. It is never null.
 
-    A value that Takaro would refuse becomes an error. `answer_fault(action, outcome.value)` finds those.
+    A value that Takaro would refuse becomes an error.
     """
     if action in OWN_ANSWERS:
         return OWN_ANSWERS[action]

@@ -30,8 +30,7 @@ def _failure(cause: CommandEnd, error: str) -> CommandFailure:
     return CommandFailure(None, error, cause)
 
 
-NO_RESULT = _failure(CommandEnd.NO_RESULT, MAY_HAVE_RUN)
-"""The mod fetched the command and posted no result."""
+NO_RESULT = _failure(CommandEnd.NO_RESULT, MAY_HAVE_RUN)  # the mod fetched the command and posted no result
 
 QUEUE_FULL = _failure(CommandEnd.QUEUE_FULL, f"{NOT_DELIVERED}: too many commands wait for this server")
 """This command was not queued."""
@@ -55,8 +54,7 @@ STORE_AWAY = _failure(CommandEnd.STORE_AWAY, "the relay's store is away: the com
 
 
 def not_delivered(silent_s: float | None) -> CommandFailure:
-    """The mod never fetched the command. `silent_s` is the time since its last poll, None if it never
-    polled."""
+    """The mod never fetched the command. `silent_s`: since its last poll; None: it never polled."""
     if silent_s is None:
         return _failure(CommandEnd.NEVER_SEEN, f"{NOT_DELIVERED}: {NEVER_CONTACTED}")
     if silent_s < HAND_OUT_WITHIN_S:
@@ -67,6 +65,5 @@ def not_delivered(silent_s: float | None) -> CommandFailure:
 
 
 def store_refused(why: str) -> CommandFailure:
-    """Redis did not queue the command, for the reason `why`: it is full, is loading its data, or cannot be
-    reached."""
+    """Redis did not queue the command: it is full, is loading its data, or cannot be reached."""
     return _failure(CommandEnd.STORE_REFUSED, f"{NOT_DELIVERED}: {why}")

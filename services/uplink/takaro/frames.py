@@ -14,8 +14,7 @@ from services.uplink.takaro.texts import decoded, message_of, one_line
 
 _REQUEST_ID_LIMIT = 200
 
-PING = b'{"type":"ping"}'
-"""A JSON ping: the handler that also takes events answers it."""
+PING = b'{"type":"ping"}'  # a JSON ping: the handler that also takes events answers it
 
 _INTERNAL = "internal error handling game event"
 
@@ -47,15 +46,11 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFrame:
-    """Takaro refused something that we sent. `internal`: Takaro does not know our server any more.
-
-    If `request_id` is that of a request, the answer to that request was refused. Any other id is random, and
-    does not say which event was refused (protocol.md T6).
-    """
+    """Takaro refused something that we sent. Nothing says which event it was (protocol.md T6)."""
 
     text: str
-    internal: bool
-    request_id: str = ""
+    internal: bool  # Takaro does not know our server any more
+    request_id: str = ""  # of the request whose answer it refused; any other id is random
 
 
 Frame = Connected | Identified | IdentifyRefused | Request | Ping | Pong | ErrorFrame
@@ -118,12 +113,10 @@ def error_response(request_id: str, text: str) -> bytes:
 
 
 def error_payload(text: str) -> dict[str, str]:
-    """The only form of an error that Takaro does not read as a success (protocol.md T13): one short line,
-    never empty."""
+    """The only error that Takaro does not read as a success (protocol.md T13): a short line, never empty."""
     return {"error": one_line(text) or "the relay gave no reason"}
 
 
 def kept_json(value: Any) -> bytes:
-    """A payload that is kept, in no more memory than it needs: what orjson returns takes 4 KB or more, a copy
-    does not."""
+    """A payload to be kept: what orjson returns takes 4 KB or more, a copy only what it needs."""
     return bytes(memoryview(orjson.dumps(value)))

@@ -9,8 +9,7 @@ from services.relay.service.settings import IDENTITY_TOKEN_PLACE, REGISTRATION_T
 from services.uplink.takaro.texts import decoded, message_of
 
 _GAME_SERVER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-"""Characters of Takaro's id of a server, which has been a UUID so far. It goes into URLs and files of
-mods."""
+"""Takaro's id of a server has been a UUID so far. It goes into URLs and files of mods."""
 
 
 @unique

@@ -33,10 +33,7 @@ class BadRequest(RelayError):
 
 def read_request(action: str, args: Any) -> tuple[Action, Arguments]:
     """The action and its reduced arguments. `args` is as Takaro sent it: JSON text, an object, a list or
-    nothing.
-
-    Raises BadRequest.
-    """
+    nothing. Raises BadRequest."""
     known = _ACTIONS.get(action)
     if known is None:
         raise BadRequest(f"unknown action: {action[:50]!r}")

@@ -4,8 +4,7 @@ from typing import Any
 
 import orjson
 
-TEXT_LIMIT = 300
-"""Number of characters that are kept of a peer's text, before it goes into a log, a page or an answer."""
+TEXT_LIMIT = 300  # characters that are kept of a peer's text, before it goes into a log, a page or an answer
 
 
 def one_line(text: str) -> str:
@@ -25,8 +24,7 @@ def decoded(error: Any) -> Any:
 
 
 def message_of(error: Any) -> str:
-    """Only the text of an error: its other fields may hold the tokens that we sent, and a credential of
-    Takaro's."""
+    """Only the text of an error: its other fields may hold our tokens, or a credential of Takaro's."""
     if isinstance(error, dict):
         error = error.get("message") or error.get("error") or error.get("name")
     return one_line(error) if isinstance(error, str) else ""

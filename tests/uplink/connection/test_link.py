@@ -22,8 +22,7 @@ from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.sim.takaro import requests
 from services.sim.takaro.socket import SimSocket
-from services.uplink.connection.backoff import Delays
-from services.uplink.connection.link_times import LinkTimes
+from services.uplink.connection.link_times import Delays, LinkTimes
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.linked import TOKEN, Linked, line
 from tests.support.old_bridge import SimOldBridge

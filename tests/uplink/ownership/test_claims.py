@@ -1,5 +1,6 @@
 """What an uplink does about a lease: it takes a free one, leaves a held one, and moves without a gap."""
 
+from services.relay.store.lease_look import LeaseLook
 from services.relay.store.leases import RENEW_EVERY_S
 from services.uplink.ownership.claims import (
     MOVES,
@@ -10,34 +11,27 @@ from services.uplink.ownership.claims import (
     ClaimState,
     ClaimStep,
     LeaseRequest,
-    LeaseView,
     LookResult,
 )
 
-FREE = LeaseView(mine=False)
+FREE = LeaseLook(mine=False)
 TAKE = LeaseRequest(take=True, want=False, dead="")
 LOOK = LeaseRequest(take=False, want=False, dead="")
 
 
 def mine(
     beat: int, *, newest: bool = True, open_identifies: str = "", wanted: bool = False, ready: bool = False
-) -> LeaseView:
-    return LeaseView(
-        mine=True,
-        newest=newest,
-        open_identifies=open_identifies,
-        record=f"me {beat}",
-        wanted=wanted,
-        ready=ready,
-    )
+) -> LeaseLook:
+    by = "ready" if ready else "waiting" if wanted else ""
+    return LeaseLook(True, newest, open_identifies, record=f"me {beat}", wanted=by)
 
 
-def theirs(beat: int) -> LeaseView:
-    return LeaseView(mine=False, record=f"other {beat}")
+def theirs(beat: int) -> LeaseLook:
+    return LeaseLook(mine=False, record=f"other {beat}")
 
 
 def saw(
-    claim: Claim, now_s: float, seen: LeaseView, *, preferred: bool = True, may_move: bool = True
+    claim: Claim, now_s: float, seen: LeaseLook, *, preferred: bool = True, may_move: bool = True
 ) -> ClaimStep:
     return claim.looked(now_s, seen, preferred=preferred, may_move=lambda: may_move)
 
@@ -143,7 +137,7 @@ def test_only_an_owner_ends_open_identifies() -> None:
         saw(
             claim,
             second,
-            LeaseView(mine=False, open_identifies="a dead one", record=f"other {second}"),
+            LeaseLook(mine=False, open_identifies="a dead one", record=f"other {second}"),
             preferred=False,
         )
         assert claim.next_request(second, preferred=False) == LOOK
@@ -183,7 +177,7 @@ def test_an_uplink_that_stands_by_takes_a_dead_record() -> None:
 def test_an_uplink_whose_standby_socket_is_no_longer_the_newest_gets_another() -> None:
     claim = Claim()
     assert saw(claim, 1, theirs(2)) is ClaimStep.STAND_BY
-    assert saw(claim, 2, LeaseView(mine=False, record="a third 1")) is ClaimStep.NOTHING
+    assert saw(claim, 2, LeaseLook(mine=False, record="a third 1")) is ClaimStep.NOTHING
     assert saw(claim, 3, mine(1, newest=False)) is ClaimStep.BEGIN_ANEW
     assert saw(claim, 4, mine(2)) is ClaimStep.NOTHING
 

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -26,13 +27,13 @@ from services.relay.store.client import Store
 from services.relay.store.clock import AgeRange, SteppedClock
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
-from services.relay.store.leases import Lease, LeaseLook
+from services.relay.store.lease_look import LeaseLook
+from services.relay.store.leases import Lease
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import Delivered, EventBatch, PostedEvent
 from services.sim.takaro import requests
-from services.uplink.connection.backoff import Delays
-from services.uplink.connection.identify_turns import IdentifyTurns
-from services.uplink.connection.link_times import LinkTimes
+from services.uplink.connection.identify_turns import identify_turn
+from services.uplink.connection.link_times import Delays, LinkTimes
 from services.uplink.context import UplinkContext
 from services.uplink.events.receipts import MAX_REPEATED
 from services.uplink.ownership.fleet import Fleet, FleetTimes
@@ -85,7 +86,7 @@ class Scene:
                 self.takaro.url,
                 self.store,
                 self.metrics,
-                IdentifyTurns(self.store),
+                partial(identify_turn, self.store),
                 50.0,
                 times=self.times,
             ),

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 
 import pytest
@@ -23,7 +24,7 @@ from services.relay.store.event_stream import EventStream
 from services.relay.store.leases import LeaseTimes
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
-from services.uplink.connection.identify_turns import IdentifyTurns
+from services.uplink.connection.identify_turns import identify_turn
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.claims import Claim
 from services.uplink.ownership.fleet import Fleet, FleetTimes
@@ -93,7 +94,7 @@ class Scene:
                 self.takaro.url,
                 store,
                 UplinkMetrics(registry),
-                IdentifyTurns(store),
+                partial(identify_turn, store),
                 50.0,
                 uplink=self._name(),
             ),
@@ -289,7 +290,11 @@ async def test_an_instance_that_is_taken_away_is_let_go_and_one_that_is_added_is
 
 def owner_of(scene: Scene, slug: str) -> InstanceOwner:
     context = UplinkContext(
-        scene.takaro.url, scene.store, UplinkMetrics(CollectorRegistry()), IdentifyTurns(scene.store), 50.0
+        scene.takaro.url,
+        scene.store,
+        UplinkMetrics(CollectorRegistry()),
+        partial(identify_turn, scene.store),
+        50.0,
     )
     return InstanceOwner(instance(slug), context, Claim(), LeaseTimes())
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from operator import not_
 from typing import Any
 
@@ -20,7 +21,7 @@ from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from services.sim.takaro import requests
 from services.sim.takaro.socket import Answer
-from services.uplink.connection.identify_turns import IdentifyTurns
+from services.uplink.connection.identify_turns import identify_turn
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.ownership.instance_owner import LOOK_ELSEWHERE_EVERY_S, InstanceOwner
@@ -49,7 +50,7 @@ class Scene:
         )
 
     def start(self, *others: str, **times: float) -> asyncio.Task[None]:
-        turns = IdentifyTurns(self.store)
+        turns = partial(identify_turn, self.store)
         uplink = Fleet(
             UplinkContext(self.takaro.url, self.store, UplinkMetrics(CollectorRegistry()), turns, 50.0),
             FleetTimes(renew_every_s=0.1, beat_every_s=0.1, **times),

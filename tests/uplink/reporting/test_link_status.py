@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -16,7 +17,7 @@ from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.sim.ports import free_port
-from services.uplink.connection.identify_turns import IdentifyTurns
+from services.uplink.connection.identify_turns import identify_turn
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.reporting.metrics import CAUSES_OF_SERVED, UplinkMetrics
@@ -68,7 +69,7 @@ class Scene:
             identity_token=SecretStr(f"identity-{self.slug}"),
             registration_token=SecretStr(token) if token else None,
         )
-        context = UplinkContext(takaro_url, self.store, metrics, IdentifyTurns(self.store), 50.0)
+        context = UplinkContext(takaro_url, self.store, metrics, partial(identify_turn, self.store), 50.0)
         started = Fleet(context, FleetTimes(renew_every_s=0.1, measure_every_s=0.05))
         started.update({self.slug: instance})
         self.uplinks.append(Uplink(started, metrics, registry, asyncio.create_task(started.run())))

@@ -40,10 +40,8 @@ class Asker:
         results = ResultReader(stream, self.lease, metrics, CommandTimes(**times))
         self.ended: list[Outcome] = []
         self.command_queue = CommandQueue(
-            stream,
             results,
             ModContact(0.0),
-            metrics,
             self.stalls,
             ended=lambda command, result, took_s: self.ended.append(result),
         )
@@ -273,7 +271,7 @@ async def test_a_result_that_is_unread_when_the_time_is_up_is_the_answer(scene: 
 async def test_a_command_that_is_given_up_while_the_loop_stands_still_is_not_delivered(scene: Scene) -> None:
     """Redis answers in time, and only this process is slow to read it: the store is not away."""
     await scene.commands.give_up("another command")  # so Redis knows the script
-    asker = scene.begin(answer_within_s=0.5, give_up_within_s=0.3)
+    asker = scene.begin(answer_within_s=0.5, give_up_within_s=0.7)
     _, answer = asker.ask()
 
     async def queued() -> bool:
@@ -283,7 +281,7 @@ async def test_a_command_that_is_given_up_while_the_loop_stands_still_is_not_del
     await asyncio.sleep(0.4)
     await scene.store.send("CLIENT", "PAUSE", 300, "ALL")  # longer than until the command is given up
     await asyncio.sleep(0.2)
-    stand_still(0.5)
+    stand_still(0.9)  # until its time to be given up is over
     result = await answer
     assert isinstance(result, CommandFailure) and result.cause is CommandEnd.NEVER_SEEN
 

@@ -10,9 +10,7 @@ from enum import StrEnum, unique
 
 from services.relay.protocol.link_states import LinkState
 
-AGAIN_AFTER_S = 900.0
-"""Time before an alert that could not be sent to any target is tried again: a wrong address stays wrong for
-long."""
+AGAIN_AFTER_S = 900.0  # an alert that no target took is tried again: a wrong address stays wrong for long
 
 
 @unique
@@ -26,20 +24,15 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The state of an instance, as its owner knows it.
-
-    `silent_s` is the time since the mod's last call, as far as this process can judge (mod_contact.py); None:
-    it has never called. `unheard_s` is the true time, also if this process is younger. `fullness` is the
-    share of the room for waiting events that is in use, `oldest_s` how long the oldest event waits.
-    """
+    """The state of an instance, as its owner knows it."""
 
     name: str
-    silent_s: float | None
-    unheard_s: float
+    silent_s: float | None  # since the mod's last call, as this process knows (mod_contact.py); None: never
+    unheard_s: float  # the true time since then, also if this process is younger
     link: str
-    events: int
-    fullness: float
-    oldest_s: float
+    events: int  # that wait
+    fullness: float  # share of the room for waiting events that is in use
+    oldest_s: float  # how long the oldest event waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +49,14 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`begins` must hold for `begins_for_s` before an alert begins, `ends` for `ends_for_s` before it
-    ends."""
+    """`begins` must hold for `begins_for_s` before an alert begins, `ends` for `ends_for_s` before it ends.
+    `lasted_s` is how long the condition has lasted by then."""
 
     begins: Callable[[Sighting, float], bool]
     begins_for_s: float
     ends: Callable[[Sighting], bool]
     ends_for_s: float
+    lasted_s: Callable[[Sighting], float]
 
 
 RULES: dict[Condition, Rule] = {
@@ -74,6 +68,7 @@ RULES: dict[Condition, Rule] = {
         begins_for_s=15.0,
         ends=lambda seen: seen.silent_s is not None and seen.silent_s < 20,
         ends_for_s=30.0,
+        lasted_s=lambda seen: seen.unheard_s,
     ),
     # A refused link is tried again now and then: it goes through other states and back.
     Condition.REFUSED: Rule(
@@ -81,19 +76,20 @@ RULES: dict[Condition, Rule] = {
         begins_for_s=0.0,
         ends=lambda seen: seen.link == LinkState.READY,
         ends_for_s=10.0,
+        lasted_s=lambda seen: 0.0,
     ),
     Condition.BACKLOG: Rule(
         begins=lambda seen, _: seen.oldest_s > 300 or seen.fullness > 0.5,
         begins_for_s=30.0,
         ends=lambda seen: seen.oldest_s < 60 and seen.fullness < 0.25,
         ends_for_s=30.0,
+        lasted_s=lambda seen: seen.oldest_s,
     ),
 }
 
 
 class Watch:
-    """The alerts of one instance. `reported` has those that have arrived: condition -> since when (s, wall
-    clock).
+    """The alerts of one instance. `reported`: those that have arrived, and since when (s, wall clock).
 
     A transition that is being sent does not change again until `settle` says whether it has arrived.
     """
@@ -120,21 +116,18 @@ class Watch:
             if condition in self._sending:
                 continue
             since_s = self.reported.get(condition)
-            if since_s is None:
-                holds, for_s = rule.begins(seen, self._silent_after_s), rule.begins_for_s
-            else:
-                holds, for_s = rule.ends(seen), rule.ends_for_s
+            began = since_s is None
+            holds = rule.begins(seen, self._silent_after_s) if began else rule.ends(seen)
             if not holds:
                 self._changing.pop(condition, None)
-            elif now_s >= max(
-                self._changing.setdefault(condition, now_s) + for_s,
-                self._not_before_s.get(condition, now_s),
-            ):
+                continue
+            due_s = self._changing.setdefault(condition, now_s) + (
+                rule.begins_for_s if began else rule.ends_for_s
+            )
+            if now_s >= max(due_s, self._not_before_s.get(condition, now_s)):
                 self._sending.add(condition)
-                began = since_s is None
-                if since_s is None:
-                    since_s = wall_s - _lasted_s(condition, seen)
-                found.append(Transition(slug, condition, began, since_s, wall_s, seen))
+                began_s = wall_s - rule.lasted_s(seen) if since_s is None else since_s
+                found.append(Transition(slug, condition, began, began_s, wall_s, seen))
         return found
 
     def settle(self, sent: Transition, arrived: bool, now_s: float) -> None:
@@ -148,14 +141,3 @@ class Watch:
             self.reported[sent.condition] = sent.since_s
         else:
             self.reported.pop(sent.condition, None)
-
-
-def _lasted_s(condition: Condition, seen: Sighting) -> float:
-    """How long the condition has lasted when it is noticed."""
-    match condition:
-        case Condition.SILENT:
-            return seen.unheard_s
-        case Condition.BACKLOG:
-            return seen.oldest_s
-        case Condition.REFUSED:
-            return 0.0

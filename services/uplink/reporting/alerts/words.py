@@ -12,11 +12,9 @@ from typing import Any
 from services.relay.service.durations import exact
 from services.uplink.reporting.alerts.conditions import Condition, Transition
 
-MAX_CHARS = 1_800
-"""Length of a message. Discord takes 2,000. The last line has the number of transitions that do not fit."""
+MAX_CHARS = 1_800  # of a message: Discord takes 2,000, and the last line counts what does not fit
 
-MAX_LISTED = 100
-"""Number of transitions in one body for programs."""
+MAX_LISTED = 100  # number of transitions in one body for programs
 
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")

@@ -28,8 +28,7 @@ from services.uplink.requests.mirror.read_rules import (
 )
 from services.uplink.takaro.frames import kept_json
 
-LATER_S = 10.0
-"""The mod may have made its answer this long before it came. Older events are part of the answer."""
+LATER_S = 10.0  # the mod may have made its answer this long before it came: older events are part of it
 
 
 class Kept(NamedTuple):
@@ -55,11 +54,8 @@ _NEVER_S = float("-inf")
 
 
 class Mirror:
-    """The game of one instance as uplink knows it.
-
-    `beyond` is called with the name of each limit that is exceeded. The positions and inventories that were
-    not renewed for longest are forgotten first.
-    """
+    """The game of one instance as uplink knows it. The positions and inventories that were not renewed for
+    longest are forgotten first. `beyond` is called with the name of each limit that is exceeded."""
 
     def __init__(
         self, limits: Limits = DEFAULT_LIMITS, beyond: Callable[[str], object] = lambda limit: None
@@ -75,8 +71,7 @@ class Mirror:
             part: OrderedDict() for part in (*OF_EACH_PLAYER, _EVENT)
         }
         self._made_up = 0
-        self.players_changed = False
-        """Whether who is online, or what is known of them, has changed since the last `take_changes`."""
+        self.players_changed = False  # whether who is online, or what is known of them, is unsaved
         self._changed: dict[str, Kept | None] = {}  # by field in Redis; None: it is forgotten
         self._unsaved = MirrorChanges({}, {})
 
@@ -106,10 +101,10 @@ class Mirror:
         """Number of players known to be in the game."""
         return len(self._online)
 
-    def position_of(self, game_id: str) -> dict[str, Any] | None:
+    def position_of(self, game_id: str) -> bytes | None:
         """The last known position of a player."""
         kept = self._kept[Action.GET_PLAYER_LOCATION].get(game_id)
-        return orjson.loads(kept.payload) if kept else None
+        return kept.payload if kept else None
 
     def event_waits(self, game_id: str, now_s: float) -> bool:
         """Whether Takaro may need the position of this player to accept an event."""

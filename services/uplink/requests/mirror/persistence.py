@@ -12,11 +12,9 @@ from services.relay.store.leases import Lease
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
 
-SAVE_EVERY_S = 10.0
-"""A process that dies loses the changes of this time, which costs the mod a few reads."""
+SAVE_EVERY_S = 10.0  # a process that dies loses the changes of this time, which costs the mod a few reads
 
-SAVE_PLAYERS_EVERY_S = 2.0
-"""The same for the list of who is online: the page and the API show it."""
+SAVE_PLAYERS_EVERY_S = 2.0  # the same for the list of who is online: the page and the API show it
 
 _SAVE = Script("save_mirror")
 
@@ -28,14 +26,12 @@ class MirrorPersistence:
         self._store = store
         self._keys = keys_of(lease.slug)
         self._lease = lease
-        self._mirror = mirror
+        self.mirror = mirror
         self._metrics = metrics
 
     async def run(self) -> None:
-        """Loads the mirror, again once the lease is ours, and then saves what changes. Never returns.
-
-        The last owner saves until the lease is ours.
-        """
+        """Loads the mirror, and again once the lease is ours: the last owner saves until then. From then on
+        saves what changes. Never returns."""
         await until_redis_answers(self._load)
         if not self._lease.held:
             await self._lease.until_held()
@@ -46,7 +42,7 @@ class MirrorPersistence:
             due_s = next_shared_s(now_s, SAVE_EVERY_S, offset_s)
             wake_s = next_shared_s(now_s, SAVE_PLAYERS_EVERY_S)
             await asyncio.sleep(wake_s - now_s + TIMER_EARLY_S)
-            if self._mirror.players_changed or wake_s >= due_s:
+            if self.mirror.players_changed or wake_s >= due_s:
                 await until_redis_answers(self.save)
 
     async def save(self) -> None:
@@ -56,7 +52,7 @@ class MirrorPersistence:
         """
         if not self._lease.held:
             return
-        changes = self._mirror.take_changes(WALL_AHEAD_S)
+        changes = self.mirror.take_changes(WALL_AHEAD_S)
         if not changes.mirror:
             return
         keys = (self._keys.lease, self._keys.mirror, self._keys.catalogues)
@@ -70,7 +66,7 @@ class MirrorPersistence:
                 self._metrics.fenced.labels("mirror").inc()
         finally:  # also when the caller's time is up: saving them twice does no harm
             if not saved:
-                self._mirror.put_back(changes)
+                self.mirror.put_back(changes)
 
     async def catalogue(self, action: Action) -> bytes | None:
         """A catalogue in the form in which Takaro gets it, None if there is none. Raises StoreError."""
@@ -80,4 +76,4 @@ class MirrorPersistence:
     async def _load(self) -> None:
         stored = await self._store.send("HGETALL", self._keys.mirror)
         fields = {name.decode(): value for name, value in pairs(stored)}
-        self._mirror.restore(fields, boottime_s(), WALL_AHEAD_S)
+        self.mirror.restore(fields, boottime_s(), WALL_AHEAD_S)

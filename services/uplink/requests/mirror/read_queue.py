@@ -10,8 +10,7 @@ from itertools import chain, islice
 from services.relay.service.token_bucket import TokenBucket
 from services.uplink.requests.mirror.read_rules import READ_RULES, Subject
 
-BURST_S = 2.0
-"""After this time without reads, as many may be sent at once as one poll fetches."""
+BURST_S = 2.0  # after this time without reads, as many may be sent at once as one poll fetches
 
 MAX_UNDER_WAY = 20
 MAX_REFRESHES = 1_000
@@ -54,8 +53,7 @@ class ReadQueue:
         return any(self._waited_for)
 
     def add(self, subject: Subject, now_s: float, need: Need) -> bool:
-        """Adds a read, unless it is under way or waits already with that need. True if `wait_s` may be less
-        now."""
+        """Adds a read, unless it is under way or waits with that need. True if `wait_s` may be less now."""
         before, rank, count = self._needs.get(subject), READ_RULES[subject.action].rank, len(self._needs)
         if subject in self._under_way or (before is not None and before <= need):
             return False

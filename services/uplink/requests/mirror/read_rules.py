@@ -2,14 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from enum import Enum, unique
+from enum import Enum, auto, unique
 from typing import NamedTuple
 
 from services.relay.protocol.vocabulary import Action
 
 
 class Subject(NamedTuple):
-    """What a read is about: one player or, with an empty `game_id`, the game itself."""
+    """What a read is about: one player or, with an empty `game_id`, the game."""
 
     action: Action
     game_id: str = ""
@@ -17,16 +17,12 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReadRule:
-    """How one read is answered.
+    """How one read is answered. If the answer is too old or unknown, the request waits for the mod; if that
+    takes too long, Takaro gets an error."""
 
-    An answer up to `fresh_s` old is given at once. One up to `known_s` old is given at once, and one refresh
-    is queued. If it is older or unknown, the request waits for the mod; if that takes too long, Takaro gets
-    an error. Reads with the lowest `rank` go first among those of the same need (read_queue.py).
-    """
-
-    fresh_s: float
-    known_s: float
-    rank: int
+    fresh_s: float  # an answer up to this old is given at once
+    known_s: float  # one up to this old is given at once, and one refresh is queued
+    rank: int  # of the reads of the same need, those with the lowest go first (read_queue.py)
 
 
 _HOUR_S = 3600.0
@@ -63,11 +59,11 @@ an outage it takes minutes to handle all waiting events."""
 
 @unique
 class AnswerAge(Enum):
-    """The age of what is known, by the rule of the action."""
+    """The age of what is known, by the rule of its action."""
 
-    FRESH = "fresh"
-    STALE = "stale"
-    UNKNOWN = "unknown"
+    FRESH = auto()
+    STALE = auto()
+    UNKNOWN = auto()
 
 
 class Reading(NamedTuple):

@@ -19,7 +19,7 @@ from services.relay.service.redaction import Redaction
 from services.relay.service.settings import Alerts
 from services.relay.service.settings_warnings import secrets_in
 from services.relay.store.client import Store
-from services.uplink.reporting.alerts import post, sender
+from services.uplink.reporting.alerts import sender
 from services.uplink.reporting.alerts.conditions import RULES, Sighting
 from services.uplink.reporting.alerts.sender import AlertSender, AlertTimes
 from tests.support.certificates import make_certificate
@@ -248,7 +248,7 @@ def test_the_url_of_a_webhook_is_a_secret() -> None:
         redaction.clean(f"POST https://discord.example/{SECRET} failed")
         == "POST https://discord.example/*** failed"
     )
-    assert post.shown(f"https://user:pass@discord.example/{SECRET}") == "https://discord.example/***"
+    assert sender.shown(f"https://user:pass@discord.example/{SECRET}") == "https://discord.example/***"
 
 
 async def test_a_fault_with_one_server_does_not_stop_alerts_of_others(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
@@ -13,7 +14,7 @@ from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
-from services.uplink.connection.identify_turns import IdentifyTurns
+from services.uplink.connection.identify_turns import identify_turn
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -31,7 +32,7 @@ async def test_a_refused_link_and_a_backlog_are_seen(store: Store, slug: str) ->
     )
     async with FaultyTakaro(registration_tokens={"the right one"}) as takaro:
         around = UplinkContext(
-            takaro.url, store, UplinkMetrics(CollectorRegistry()), IdentifyTurns(store), 50.0
+            takaro.url, store, UplinkMetrics(CollectorRegistry()), partial(identify_turn, store), 50.0
         )
         uplink = Fleet(around, FleetTimes(measure_every_s=0.1))
         uplink.update({slug: instance})

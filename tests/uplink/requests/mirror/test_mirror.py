@@ -92,7 +92,7 @@ def test_an_event_from_before_the_mods_answer_changes_nothing(mirror: Mirror) ->
     mirror.take_event(event("player-connected", "eve"), NOW - 3_000, NOW)
     mirror.take_event(event("player-death", "ada", position={"x": 7, "y": 8, "z": 9}), NOW - 2_000, NOW)
     assert online(mirror) == {"ada", "bob"}
-    assert mirror.position_of("ada") == {"x": 1, "y": 2, "z": 3}
+    assert orjson.loads(mirror.position_of("ada") or b"null") == {"x": 1, "y": 2, "z": 3}
 
 
 def test_an_event_from_while_the_mods_answer_was_under_way_counts(mirror: Mirror) -> None:
@@ -161,7 +161,7 @@ def test_an_old_position_is_still_given(mirror: Mirror) -> None:
 def test_a_death_sets_the_position_of_its_player(mirror: Mirror) -> None:
     mirror.take_event(event("player-death", "ada", position={"x": 7, "y": 8, "z": 9}), NOW + 1, NOW)
     assert value(mirror.read(location("ada"), NOW + 1)) == {"x": 7, "y": 8, "z": 9}
-    assert mirror.position_of("ada") == {"x": 7, "y": 8, "z": 9}
+    assert orjson.loads(mirror.position_of("ada") or b"null") == {"x": 7, "y": 8, "z": 9}
 
 
 def test_a_write_makes_what_it_changes_known_or_unknown(mirror: Mirror) -> None:
@@ -179,7 +179,7 @@ def test_nobody_is_online_after_a_restart_of_the_game_until_the_mod_says_so(mirr
     mirror.game_restarted(NOW + 1)
     assert mirror.read(PLAYERS, NOW + 1).age is AnswerAge.UNKNOWN
     assert mirror.read(Subject(Action.LIST_ITEMS), NOW + 1).age is AnswerAge.STALE
-    assert mirror.position_of("ada") == {"x": 1, "y": 2, "z": 3}
+    assert orjson.loads(mirror.position_of("ada") or b"null") == {"x": 1, "y": 2, "z": 3}
 
 
 def test_everything_outlives_a_restart_of_the_relay(mirror: Mirror) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -71,8 +72,8 @@ async def test_an_uplink_that_stood_by_loads_the_last_save_and_keeps_what_is_new
     await first.lease.release()
     await second.lease.renew()
     await until(lambda: second.mirror.position_of("1") is not None)
-    assert second.mirror.position_of("1") == PLACE | {"x": 11.0}
-    assert second.mirror.position_of("2") == PLACE | {"x": 22.0}
+    assert orjson.loads(second.mirror.position_of("1") or b"null") == PLACE | {"x": 11.0}
+    assert orjson.loads(second.mirror.position_of("2") or b"null") == PLACE | {"x": 22.0}
     await cancelled(running)
 
 

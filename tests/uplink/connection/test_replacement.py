@@ -1,7 +1,7 @@
 """When a silence of Takaro means a dead socket, and when another client with our identity."""
 
 from services.uplink.connection.link_times import LINK_TIMES
-from services.uplink.connection.other_client import AT_MOST_EVERY_S, Finding, OtherClientWatch
+from services.uplink.connection.replacement import AT_MOST_EVERY_S, Finding, OtherClientWatch
 
 QUIET_AFTER_S = LINK_TIMES.quiet_after_s
 LATE_S = QUIET_AFTER_S + 1

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.uplink.connection.backoff import IDENTIFY_AGAIN, RECONNECT, REFUSED, Delays
+from services.uplink.connection.link_times import LINK_TIMES, Delays
 
-PACES = [RECONNECT, REFUSED, IDENTIFY_AGAIN]
+RECONNECT, REFUSED = LINK_TIMES.reconnect, LINK_TIMES.refused
+PACES = [RECONNECT, REFUSED, LINK_TIMES.identify_again]
 
 
 def lowest(low: float, _high: float) -> float:
