@@ -3,21 +3,16 @@ number, not by its name, so that a renamed or copied log is not sent again."""
 
 import logging
 from collections.abc import Callable, Collection, Iterable
-from typing import NamedTuple
 
 from services.agent import files
 from services.agent.files import Found, KnownFile, LogPosition
 
 MAX_ABSENT = 100  # number of deleted files that are remembered: one may come back under another name
 
+_Unidentified = dict[Found, bytes]
+"""Files that may differ from those that are known by their names, with their beginnings."""
+
 logger = logging.getLogger(__name__)
-
-
-class _Unidentified(NamedTuple):
-    """A file that may differ from the one that is known by its name."""
-
-    found: Found
-    beginning: bytes
 
 
 class KnownFiles:
@@ -36,21 +31,21 @@ class KnownFiles:
     def update(self, found: Collection[Found], now_s: float | None) -> dict[str, KnownFile]:
         """All files that can be read, by name. Without `now_s` no new file is read from its start."""
         present: dict[str, KnownFile] = {}
-        unidentified: list[_Unidentified] = []
+        unidentified: _Unidentified = {}
         for one in found:
             file = self._present.get(one.name)
             if file is not None and file.seen == one:
                 present[one.name] = file
             elif (beginning := self._beginning_of(one.name)) is not None:
-                unidentified.append(_Unidentified(one, beginning))
+                unidentified[one] = beginning
         self._find(files.unmoved, unidentified, present)
         # Copies go before numbers: a copy may have got the number of a deleted file.
         self._find_copies(unidentified, present)
         for rule in (files.same_file, files.same_name, files.same_content):
             self._find(rule, unidentified, present)
         self._find_copies(unidentified, present)
-        for new in unidentified:
-            present[new.found.name] = self._add(new, now_s)
+        for one, beginning in unidentified.items():
+            present[one.name] = self._add(one, beginning, now_s)
         for file in present.values():
             self._renew(file, present.values())
         self._forget(present.values())
@@ -63,20 +58,18 @@ class KnownFiles:
         if files.fits(file.position, found.size, beginning):
             file.beginning = beginning
         else:
-            file = self._present[found.name] = self._add(_Unidentified(found, beginning), now_s)
+            file = self._present[found.name] = self._add(found, beginning, now_s)
         return file
 
-    def _find(
-        self, rule: files.Rule, unidentified: list[_Unidentified], present: dict[str, KnownFile]
-    ) -> None:
+    def _find(self, rule: files.Rule, unidentified: _Unidentified, present: dict[str, KnownFile]) -> None:
         """Removes each unidentified file that this rule recognises as an absent one; notes it as present."""
         here = set(present.values())
         absent = [file for file in self.files if file not in here] if unidentified else []
-        for one in list(unidentified):
+        for found, beginning in list(unidentified.items()):
             alike = [
                 file
                 for file in absent
-                if rule(file.position, one.found) and files.fits(file.position, one.found.size, one.beginning)
+                if rule(file.position, found) and files.fits(file.position, found.size, beginning)
             ]
             if not alike:
                 continue
@@ -84,39 +77,38 @@ class KnownFiles:
             by_content = rule is files.same_content
             file = max(alike, key=lambda file: file.position.offset) if by_content else alike[-1]
             absent.remove(file)
-            unidentified.remove(one)
-            if file.position.name != one.found.name:
-                logger.info("%s is now %s", file.position.name, one.found.name)
-            file.position = file.position._replace(name=one.found.name, file_id=one.found.file_id)
-            file.beginning, file.seen = one.beginning, one.found
-            present[one.found.name] = file
+            del unidentified[found]
+            if file.position.name != found.name:
+                logger.info("%s is now %s", file.position.name, found.name)
+            file.position = file.position._replace(name=found.name, file_id=found.file_id)
+            file.beginning, file.seen = beginning, found
+            present[found.name] = file
 
-    def _find_copies(self, unidentified: list[_Unidentified], present: dict[str, KnownFile]) -> None:
+    def _find_copies(self, unidentified: _Unidentified, present: dict[str, KnownFile]) -> None:
         """Removes each unidentified file that is a copy: a followed file has everything that is in it."""
         followed = [file for file in present.values() if not file.original] if unidentified else []
         beginnings = {file: self._beginning_of(file.position.name) or b"" for file in followed}
-        for one in list(unidentified):
+        for found, beginning in list(unidentified.items()):
             for original in followed:
-                if _has_all(original, beginnings[original], one.found, one.beginning):
-                    unidentified.remove(one)
-                    copy = present[one.found.name] = self._new(one, one.found.size)
+                if _has_all(original, beginnings[original], found, beginning):
+                    del unidentified[found]
+                    copy = present[found.name] = self._new(found, beginning, found.size)
                     copy.original = original
                     break
 
-    def _add(self, one: _Unidentified, now_s: float | None) -> KnownFile:
+    def _add(self, found: Found, beginning: bytes, now_s: float | None) -> KnownFile:
         """Makes an unknown file known."""
         if now_s is None:
-            return self._new(one, one.found.size)
+            return self._new(found, beginning, found.size)
         for file in self.files:
-            if files.is_alike(one.beginning, file.beginning):  # what both have was sent
-                return self._new(one, min(one.found.size, file.position.offset))
-        logger.info("follows %s", one.found.name)
-        return self._new(one, 0 if files.is_new(one.found, now_s) else one.found.size)
+            if files.is_alike(beginning, file.beginning):  # what both have was sent
+                return self._new(found, beginning, min(found.size, file.position.offset))
+        logger.info("follows %s", found.name)
+        return self._new(found, beginning, 0 if files.is_new(found, now_s) else found.size)
 
-    def _new(self, one: _Unidentified, offset: int) -> KnownFile:
-        head = files.head_of(one.beginning, offset)
-        position = LogPosition(one.found.name, one.found.file_id, offset, head)
-        file = KnownFile(position, one.beginning, one.found)
+    def _new(self, found: Found, beginning: bytes, offset: int) -> KnownFile:
+        position = LogPosition(found.name, found.file_id, offset, files.head_of(beginning, offset))
+        file = KnownFile(position, beginning, found)
         self.files.append(file)
         return file
 

@@ -1,25 +1,29 @@
 """The log agent: runs on the machine of the game server and sends its logs to the relay."""
 
+import asyncio
+import json
 import logging
 import random
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from services.agent import state
 from services.agent.files import KnownFile, LogPosition
 from services.agent.outbox import Outbox
-from services.agent.post import NotTaken, post
 from services.agent.repeats import Repeats
 from services.agent.settings import AgentSettings
 from services.agent.tail import Tail
 from services.relay.service import logs
+from services.relay.service.http.client import call
 from services.relay.service.token_bucket import TokenBucket
 
 LOOK_EVERY_S = 1.0
 BURST_S = 10.0  # unused rate adds up for this long, because a game server writes many lines at once
 
+ANSWER_WITHIN_S = 10.0
+MAX_ANSWER_BYTES = 64 * 1024
 MAX_DELAY_S = 30.0
 
 logger = logging.getLogger(__name__)
@@ -40,18 +44,8 @@ def run(settings: AgentSettings) -> None:
     logger.info("stopped")
 
 
-class _Retries:
-    """The failures in a row, and when to try again: after a random delay of up to `max_delay_s`."""
-
-    def __init__(self, max_delay_s: float) -> None:
-        self.failures = 0
-        self.again_s = 0.0
-        self._max_delay_s = max_delay_s
-
-    def failed(self, now_s: float) -> None:
-        self.failures += 1
-        delay_s = min(self._max_delay_s, 2.0 ** min(self.failures, 10))
-        self.again_s = now_s + random.uniform(min(LOOK_EVERY_S, delay_s), delay_s)
+class NotTaken(Exception):
+    """The relay did not take the lines, or may not have. The text is for people and holds no secret."""
 
 
 class Agent:
@@ -73,7 +67,9 @@ class Agent:
         self._rate = TokenBucket(settings.max_per_s, settings.max_per_s * BURST_S, time.monotonic())
         self._outbox = Outbox() if outbox is None else outbox
         self._dropped = 0
-        self._retries = _Retries(max_delay_s)
+        self._failures = 0  # in a row
+        self._again_s = 0.0
+        self._max_delay_s = max_delay_s
 
     def stop(self) -> None:
         """Called by a signal handler, so it takes no lock."""
@@ -93,20 +89,22 @@ class Agent:
 
     def send(self) -> None:
         """Send what waits, except soon after a failure, and save how far the relay has taken it."""
-        while self._outbox and not self.stopping and time.monotonic() >= self._retries.again_s:
+        while self._outbox and not self.stopping and time.monotonic() >= self._again_s:
             lines = self._outbox.batch()
             try:
                 post(self._settings.url, lines)
             except NotTaken as error:
-                if not self._retries.failures:
+                if not self._failures:
                     logger.warning(
                         "the relay does not take log lines, they wait: %s", error, extra=logs.CHANGE
                     )
-                self._retries.failed(time.monotonic())
+                self._failures += 1
+                delay_s = min(self._max_delay_s, 2.0 ** min(self._failures, 10))
+                self._again_s = time.monotonic() + random.uniform(min(LOOK_EVERY_S, delay_s), delay_s)
                 break
-            if self._retries.failures:
+            if self._failures:
                 logger.info("the relay is there again")
-            self._retries.failures = 0
+            self._failures = 0
             self._remember({file: file.at(offset) for file, offset in self._outbox.sent(len(lines)).items()})
         if not self._outbox:  # lines that are not sent count as done, too
             self._remember_all()
@@ -129,3 +127,22 @@ class Agent:
             self._saved = False
             return
         self._done, self._saved = done, True
+
+
+def post(url: str, lines: Sequence[str]) -> None:
+    """Send these lines to the relay at `url`, the TakaroApiUrl of the mod. Raises NotTaken."""
+    to = f"{url.rstrip('/')}/gameserver/agent/events"
+    events = {"events": [{"type": "log", "msg": line} for line in lines]}
+    body = json.dumps(events, ensure_ascii=False).encode()
+    try:
+        answer = asyncio.run(
+            call("POST", to, within_s=ANSWER_WITHIN_S, max_bytes=MAX_ANSWER_BYTES, json_body=body)
+        )
+    except (OSError, ValueError) as error:
+        raise NotTaken(f"{urlsplit(url).hostname}: {error or type(error).__name__}") from None
+    if answer.status == 401:
+        raise NotTaken("401: the key in DAYZ_RELAY_URL opens no server")
+    if not answer.succeeded:
+        raise NotTaken(f"it answered {answer.status}")
+    if not answer.body:
+        raise NotTaken("its answer was empty: is that the relay?")

@@ -24,9 +24,7 @@ CHANGE_WITHIN_S = 60.0  # to retry all dead letters of a server takes the longes
 PAGE = 1_000
 NAMED = 10  # maximum number of servers that are listed if the named one does not exist
 
-FIXED_BY_API = {
-    *("read_only_token", "store_away", "dead_letter_not_found", "too_many_streams"),
-}
+FIXED_BY_API = {"read_only_token", "store_away", "dead_letter_not_found", "too_many_streams"}
 """Errors whose `fix` is for people at a terminal, too; those of others name calls of the API."""
 
 _OPTIONS = {

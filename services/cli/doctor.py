@@ -48,8 +48,13 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
             for one in verdicts
         ]
         told.extend((title, verdict) for verdict in clean)
-        if not as_json:
-            _print(title, clean)
+        if as_json:
+            return
+        show("", Text(title, "bold"))
+        for one in clean:
+            show(Text.assemble("  ", (one.level.ljust(8), _COLOURS[one.level]), f" {safe(one.what)}"))
+            if one.fix:
+                show(Text.assemble("  ", ("fix".ljust(8), "dim"), f" {safe(one.fix)}"))
 
     valid = f"{config} and the environment are" if is_there(config) else "the environment is"
     tell("Settings", [*(warn(line) for line in warnings_of(loaded)), good(f"{valid} valid")])
@@ -136,11 +141,3 @@ async def _identify(store: Store, settings: Settings, slug: str) -> list[Verdict
             good(f"the relay is identified as {slug} right now: nothing was tried, it would be disturbed")
         ]
     return await doctor_elsewhere.identify(settings, defined[slug].instance)
-
-
-def _print(title: str, verdicts: Sequence[Verdict]) -> None:
-    show("", Text(title, "bold"))
-    for one in verdicts:
-        show(Text.assemble("  ", (one.level.ljust(8), _COLOURS[one.level]), f" {safe(one.what)}"))
-        if one.fix:
-            show(Text.assemble("  ", ("fix".ljust(8), "dim"), f" {safe(one.fix)}"))

@@ -3,7 +3,8 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.console import Group
 from rich.live import Live
@@ -11,18 +12,32 @@ from rich.text import Text
 
 from services.cli.api import RelayApi
 from services.cli.at_relay import Output
-from services.cli.fleet import Server, link, look_at_all, look_at_first, overview, state, summary
-from services.cli.tables import Part, console_for, label
-from services.cli.terminal import age_s, runnable, safe
+from services.cli.tables import Part, Rows, console_for, cut, label
+from services.cli.terminal import age_s, many, runnable, safe
 from services.cli.watching import until_nobody_watches
 from services.relay.protocol.errors import RelayError
-from services.relay.protocol.vocabulary import Origin
+from services.relay.protocol.link_states import LinkState, link_word
+from services.relay.protocol.vocabulary import SILENT_AFTER_S, Origin
 from services.relay.service import logs
 from services.relay.service.durations import span
 
 EVERY_S = 1.0
 ANSWER_WITHIN_S = 3.0  # a relay that takes longer is shown as one that does not answer
 
+Server = Mapping[str, Any]
+"""A server as the admin API shows it, and all servers in numbers."""
+
+COLOURS = {"down": "red", "attention": "yellow", "up": "green", "disabled": "dim"}
+"""The states; what needs somebody comes first."""
+
+HEAD = ("STATE", "SLUG", "NAME", "GAME SERVER", "TAKARO", "PLAYERS", "WAITING", "DEAD", "UPLINK")
+NUMBERS = ("PLAYERS", "WAITING", "DEAD")
+NAME_COLUMNS = 28
+NAMES_FROM_COLUMNS = 88  # number of columns. A narrower terminal has no room for the names.
+
+OLD_S = 60.0
+
+_LINKS: dict[str, str] = {LinkState.READY: "green", LinkState.REFUSED: "red"}
 _PLACES: dict[str, str] = {origin: origin.words for origin in Origin}
 
 
@@ -33,14 +48,23 @@ async def run(relay: RelayApi, *, slug: str | None, once: bool, as_json: bool) -
     if sys.stdout.isatty() and not once and not as_json:
         await until_nobody_watches(_watch(relay, *await _look(relay)))
         return 0
-    servers, fleet = await look_at_all(relay)
+    found, fleet = await asyncio.gather(relay.servers(), relay.get("/fleet"))
+    order = list(COLOURS)
+    servers = sorted(found, key=lambda one: (order.index(one["state"]), one["slug"]))
     columns = console_for(sys.stdout).width if sys.stdout.isatty() else None
     parts = [] if as_json else [*_noted(fleet), *overview(servers, fleet, columns)]
     return Output(servers, *parts, code=int(fleet["states"]["down"] > 0))
 
 
 async def _look(relay: RelayApi) -> tuple[list[Server], Server]:
-    return await look_at_first(relay, console_for(sys.stdout).height)
+    """As many servers as there is room for: the others may be a megabyte. And the numbers of the fleet."""
+    most = console_for(sys.stdout).height
+    fleet = await relay.get("/fleet")
+    servers: list[Server] = []
+    for one in COLOURS:
+        if fleet["states"][one] and len(servers) < most:
+            servers += await relay.servers(most - len(servers), state=one)
+    return servers, fleet
 
 
 async def _watch(relay: RelayApi, servers: list[Server], fleet: Server) -> None:
@@ -61,6 +85,55 @@ async def _watch(relay: RelayApi, servers: list[Server], fleet: Server) -> None:
             except (RelayError, TimeoutError) as error:
                 reason = str(error) or "the relay does not answer"
                 trouble = f"this is {span(time.monotonic() - seen_s)} old: {reason}"
+
+
+def overview(
+    servers: Sequence[Server], fleet: Server, columns: int | None = None, most: int | None = None
+) -> list[Part]:
+    """A summary, and as many of the servers as fit into `most` lines; without it all."""
+    if not fleet["total"]:
+        return [runnable("There is no instance yet: `dayz-relay instance add` adds one.")]
+    in_trouble = fleet["states"]["attention"] + fleet["states"]["down"]
+    shown = servers if most is None else servers[: max(1, most - (5 if in_trouble else 4))]
+    has_names = columns is None or columns >= NAMES_FROM_COLUMNS
+    head = [title for title in HEAD if title != "NAME" or has_names]
+    cells = [[row[title] for title in head] for row in map(_row, shown)]
+    table = Rows(head, cells, numbers=NUMBERS, flexible="NAME")
+    parts: list[Part] = [Text(summary(servers, fleet), "bold"), "", table]
+    if (more := fleet["total"] - len(shown)) > 0:
+        parts.append(Text(runnable(f"and {more:,} more: `dayz-relay status | less`"), "dim"))
+    if in_trouble:
+        parts.append(label(runnable("`dayz-relay status SLUG` says what is wrong and how to fix it"), "dim"))
+    return parts
+
+
+def summary(servers: Sequence[Server], fleet: Server) -> str:
+    """How many are up, and how many players are online, as far as that is known."""
+    states = fleet["states"]
+    order = ("up", "attention", "down", "disabled")
+    told = [f"{states[one]:,} {one}" for one in order if states[one] or one == "up"]
+    known = fleet["players_online"] or any(one["players_online"] is not None for one in servers)
+    return f"{', '.join(told)}; {many(fleet['players_online'], 'player') if known else '? players'}"
+
+
+def _row(server: Server) -> dict[str, str | Text]:
+    silent_s, players, dead = server["mod"]["silent_s"], server["players_online"], server["dead_letters"]
+    fresh = silent_s is not None and silent_s <= SILENT_AFTER_S
+    old_s = server["oldest_event_s"] or 0.0
+    waiting = f"{server['events_waiting']} ({span(old_s)})" if server["events_waiting"] else "0"
+    return {
+        "STATE": state(server),
+        "SLUG": server["slug"],
+        "NAME": cut(safe(server["name"]), NAME_COLUMNS),
+        "GAME SERVER": label(
+            "never" if silent_s is None else f"{span(silent_s)} ago", "green" if fresh else "red"
+        ),
+        "TAKARO": link(server),
+        "PLAYERS": "?" if players is None else str(players),
+        "WAITING": label(waiting, "yellow" if old_s > OLD_S else ""),
+        "DEAD": label(str(dead), "yellow" if dead else ""),
+        "UPLINK": server["link"]["owner"] or label("nobody", "red"),
+    }
 
 
 def _noted(fleet: Server) -> list[Text]:
@@ -123,6 +196,18 @@ def _details(server: Server) -> list[tuple[str, str]]:
         ),
         ("note", server["note"]),
     ]
+
+
+def state(server: Server) -> Text:
+    return Text(server["state"], COLOURS[server["state"]])
+
+
+def link(server: Server) -> Text:
+    """The link to Takaro. Without an owner the stored state is out of date."""
+    link = server["link"]
+    if not link["owner"]:
+        return label("no link", "red")
+    return label(link_word(link["state"]), _LINKS.get(link["state"], "yellow"))
 
 
 async def whole_fleet(relay: RelayApi) -> Output:

@@ -14,7 +14,6 @@ import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 from services.cli import local_token, own_store
 from services.cli.supervise import Program, supervise
@@ -24,43 +23,36 @@ from services.relay.service.stop_signals import on_stop_signals
 from services.relay.service.under_up import LOCAL_TOKEN_FILE, STORE_FOLDER
 
 
-class Checked(NamedTuple):
-    """What `up` has found to be in order. `brings_store`: the store is its own, in the folder `data`, and
-    `server` is its program; None: the embedded Valkey."""
-
-    config: Path
-    data: Path
-    log_format: str
-    brings_store: bool
-    server: Path | None
-
-
-def become(checked: Checked) -> int:
+def become(config: Path, data: Path, log_format: str, brings_store: bool, server: Path | None) -> int:
     """Replace this process by the supervisor. On Windows, which cannot, this process supervises.
 
-    Returns the exit code, if it returns.
+    Arguments are those of `run`. Returns the exit code, if it returns.
     """
     if sys.platform == "win32":
-        return run(checked)
+        return run(config, data, log_format, brings_store, server)
     sys.stdout.flush()
-    words = [str(value or "") for value in checked]  # none is secret
+    words = [str(value or "") for value in (config, data, log_format, brings_store, server)]  # none is secret
     # -P: no file of the working folder takes the place of a module.
     os.execv(sys.executable, [sys.executable, "-P", "-m", "services.cli.supervisor", *words])
 
 
-def run(checked: Checked) -> int:
-    """Supervise until SIGINT or SIGTERM; the exit code. Raises RelayError."""
-    logs.configure("up", checked.log_format)
+def run(config: Path, data: Path, log_format: str, brings_store: bool, server: Path | None) -> int:
+    """Supervise until SIGINT or SIGTERM; the exit code. Raises RelayError.
+
+    `brings_store`: the store is its own, in the folder `data`, and `server` is its program; None: the
+    embedded Valkey.
+    """
+    logs.configure("up", log_format)
     with ExitStack() as held:
-        if checked.brings_store:
-            held.enter_context(own_store.held(checked.data))
-        told = {**os.environ, LOCAL_TOKEN_FILE: held.enter_context(local_token.in_force(checked.data))}
-        if checked.brings_store:
-            store, url = own_store.prepare(checked.data, checked.server)
-            told[STORE_FOLDER] = str(checked.data.resolve())
-            programs = [store, *services(checked.config, told, url)]
+        if brings_store:
+            held.enter_context(own_store.held(data))
+        told = {**os.environ, LOCAL_TOKEN_FILE: held.enter_context(local_token.in_force(data))}
+        if brings_store:
+            store, url = own_store.prepare(data, server)
+            told[STORE_FOLDER] = str(data.resolve())
+            programs = [store, *services(config, told, url)]
         else:
-            programs = services(checked.config, told)
+            programs = services(config, told)
 
         async def keep_alive() -> int:
             return await supervise(programs, *stop_on_signals())
@@ -85,9 +77,9 @@ def stop_on_signals() -> tuple[asyncio.Event, asyncio.Event]:
 
 
 def main(config: str, data: str, log_format: str, brings_store: str, server: str) -> int:
-    store = bool(brings_store), Path(server) if server else None
+    program = Path(server) if server else None
     try:
-        return run(Checked(Path(config), Path(data), log_format, *store))
+        return run(Path(config), Path(data), log_format, bool(brings_store), program)
     except RelayError as error:
         from services.cli.terminal import failed
 

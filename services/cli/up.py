@@ -11,7 +11,7 @@ from pathlib import Path
 
 from services.cli import own_store, private_files, store_place
 from services.cli.settings_of import warnings_of
-from services.cli.supervisor import Checked, become
+from services.cli.supervisor import become
 from services.cli.terminal import runnable
 from services.relay.instances.mod_config import mod_config, mod_url
 from services.relay.protocol.errors import ConfigError
@@ -88,7 +88,7 @@ def run(config: Path, data: Path, environ: Mapping[str, str]) -> int:
     for warning in warnings_of(loaded):
         print(f"warning: {runnable(warning)}")
     print(*map(runnable, banner(settings)), sep="\n", flush=True)
-    return become(Checked(config, data, settings.log.format, brings_store, server))
+    return become(config, data, settings.log.format, brings_store, server)
 
 
 def write_first(path: Path) -> None:

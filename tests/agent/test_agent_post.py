@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.agent.main import Agent
+from services.agent.main import Agent, NotTaken, post
 from services.agent.outbox import Outbox
-from services.agent.post import NotTaken, post
 from services.agent.settings import AgentSettings, read
 
 KEY = "mod-key-0123456789abcdef"

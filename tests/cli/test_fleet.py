@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.cli.fleet import Server, overview
+from services.cli.status import Server, overview
 from services.modapi.admin.views import fleet_of, server_of
 from services.modapi.fleet.rows import ServerRow, state_of
 from services.relay.instances.definitions import DefinedInstance

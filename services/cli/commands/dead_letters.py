@@ -80,10 +80,7 @@ async def show_dead_letter(relay: RelayApi, slug: Slug, letter_id: Annotated[str
 
 @at_relay(app, "retry")
 async def retry_dead_letters(
-    relay: RelayApi,
-    slug: Slug,
-    letter_id: MaybeId = None,
-    every: All = False,
+    relay: RelayApi, slug: Slug, letter_id: MaybeId = None, every: All = False
 ) -> Output:
     """Try to deliver a dead letter again, or all, repaired as they would be today."""
     _must_be_named(letter_id, every)
@@ -103,11 +100,7 @@ async def retry_dead_letters(
 
 @at_relay(app, "drop")
 async def drop_dead_letters(
-    relay: RelayApi,
-    slug: Slug,
-    letter_id: MaybeId = None,
-    every: All = False,
-    yes: Yes = False,
+    relay: RelayApi, slug: Slug, letter_id: MaybeId = None, every: All = False, yes: Yes = False
 ) -> Output | int:
     """Delete a dead letter, or all.
 

@@ -180,9 +180,7 @@ def _player(slug: str, player: dict[str, Any]) -> tuple[str, ...]:
     ),
 )
 async def say(
-    relay: RelayApi,
-    slug: Slug,
-    text: Annotated[list[str], argument("TEXT", "The message.")],
+    relay: RelayApi, slug: Slug, text: Annotated[list[str], argument("TEXT", "The message.")]
 ) -> Output:
     """Send a message to everybody on a server, and wait until it is shown.
 

@@ -59,6 +59,7 @@ def _serialized(incident: GameIncident, world_time: str) -> dict[str, Any]:
     player = _player_class(incident.player) if incident.player else None
     if player and incident.type == "player-disconnected":  # of the identity only steamId is left
         player |= {"gameId": "", "name": "", "ping": "0"}
+    x, y, z = incident.player.position if incident.player else (0, 0, 0)
     return {
         "type": incident.type,
         "timestamp": world_time,
@@ -67,7 +68,7 @@ def _serialized(incident: GameIncident, world_time: str) -> dict[str, Any]:
         "player": player,
         "recipient": None,
         "attacker": _player_class(incident.attacker) if incident.attacker else {},
-        "position": _position_class(incident.player.position) if dies and incident.player else None,
+        "position": {"x": f"{x:g}", "y": y, "z": z} if dies and incident.player else None,
         "weapon": incident.weapon,
         "entity": incident.entity,
         "raw": incident.text if is_log else "",
@@ -82,11 +83,6 @@ def _player_class(player: Player) -> dict[str, Any]:
         "ip": "",
         "ping": str(player.ping),
     }
-
-
-def _position_class(position: Position) -> dict[str, Any]:
-    x, y, z = position
-    return {"x": f"{x:g}", "y": y, "z": z}
 
 
 def _glued(generation: Generation, incident: GameIncident, world_time: str) -> str:
