@@ -19,7 +19,7 @@ from services.cli.tables import show, waiting_for
 from services.cli.terminal import COMMAND_VARIABLE, many, print_json, runnable, safe
 from services.cli.verdict import Verdict, VerdictLevel, bad, good, warn
 from services.relay.instances.definitions import DefinedInstance
-from services.relay.instances.diagnosis import diagnose_all
+from services.relay.instances.diagnosis import diagnose, wrong_keys
 from services.relay.instances.directory import Directory
 from services.relay.instances.facts import facts_of, facts_of_all
 from services.relay.instances.mod_config import mod_url
@@ -116,12 +116,11 @@ async def _instances(store: Store, settings: Settings) -> list[Verdict]:
             bad("there is no server yet", "add an [[instance]] to relay.toml, or `dayz-relay instance add`")
         ]
     facts = await facts_of_all(store, list(defined))
-    wrong_calls = await WrongKeyCalls(store).all()
-    found = diagnose_all(defined, facts, mod_url(settings.modapi), wrong_calls)
-    told = [warn(problem.what, problem.fix) for problem in found.fleet]
+    named, of_fleet = wrong_keys(defined, facts, await WrongKeyCalls(store).all())
+    told = [warn(problem.what, problem.fix) for problem in of_fleet]
     up = 0
     for slug, definition in defined.items():
-        problems = found.of[slug]
+        problems = diagnose(definition, facts[slug], mod_url(settings.modapi), named.get(slug))
         up += not problems
         for problem in problems:
             serious = problem.serious and not definition.disabled

@@ -96,26 +96,6 @@ _CONNECTING = Problem(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """`of`: the problems of each instance by slug, the worst first. `fleet`: those of no known instance."""
-
-    of: dict[str, list[Problem]]
-    fleet: list[Problem]
-
-
-def diagnose_all(
-    defined: Mapping[str, DefinedInstance],
-    facts: Mapping[str, Facts],
-    base_url: str,
-    wrong_calls: Iterable[WrongKeyCall],
-) -> Diagnosis:
-    """`base_url` is the address that mods call, `wrong_calls` are the calls with a wrong key."""
-    named, fleet = wrong_keys(defined, facts, wrong_calls)
-    of = {slug: diagnose(defined[slug], known, base_url, named.get(slug)) for slug, known in facts.items()}
-    return Diagnosis(of, fleet)
-
-
 def wrong_keys(
     defined: Mapping[str, DefinedInstance], facts: Mapping[str, Facts], wrong_calls: Iterable[WrongKeyCall]
 ) -> tuple[dict[str, WrongKeyCall], list[Problem]]:

@@ -7,15 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from services.relay.instances.records import Record, dump, load
+from services.relay.protocol import keys
 from services.relay.protocol.errors import InstanceConflict, StoreError
-from services.relay.protocol.keys import (
-    INSTANCES,
-    INSTANCES_CLOCK,
-    INSTANCES_IDENTITIES,
-    INSTANCES_REMOVALS,
-    INSTANCES_VERSION,
-    WAKE_INSTANCES,
-)
 from services.relay.service.clocks import boot_id, boottime_s
 from services.relay.store.client import Script, Store, pairs
 from services.relay.store.clock import SteppedClock
@@ -88,16 +81,16 @@ class RecordStore:
     async def look(self, version: str | None = None) -> RecordTexts:
         """All records, unless they still have the `version` that the caller knows."""
         if not self.clock.loaded:
-            self.clock.load(await self._store.send("GET", INSTANCES_CLOCK) or b"", boottime_s())
+            self.clock.load(await self._store.send("GET", keys.INSTANCES_CLOCK) or b"", boottime_s())
         begun_s, asked_s = time.monotonic(), boottime_s()
         known = "?" if version is None else version
-        keys = (INSTANCES, INSTANCES_VERSION)
-        found, now_ms, *flat = await self._store.run_until(self.within_s, _READ, keys, known)
-        self._store.clock_of(INSTANCES).observe(now_ms * 1000, begun_s, time.monotonic(), within_us=1000)
+        read = (keys.INSTANCES, keys.INSTANCES_VERSION)
+        found, now_ms, *flat = await self._store.run_until(self.within_s, _READ, read, known)
+        self._store.clock_of(keys.INSTANCES).observe(now_ms * 1000, begun_s, time.monotonic(), within_us=1000)
         now_s = boottime_s()
         self.clock.observe(now_ms, asked_s, now_s)
         if due := self.clock.due_dump(now_s, CLOCK_STORED_EVERY_S):
-            self._store.send_unawaited("SET", INSTANCES_CLOCK, due)
+            self._store.send_unawaited("SET", keys.INSTANCES_CLOCK, due)
         same = found.decode() == known
         return RecordTexts(found.decode(), now_ms, None if same else {k.decode(): v for k, v in pairs(flat)})
 
@@ -123,7 +116,7 @@ class RecordStore:
         reply = await self._store.run_until(
             self.within_s,
             _CHANGE,
-            (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS),
+            (keys.INSTANCES, keys.INSTANCES_IDENTITIES, keys.INSTANCES_VERSION, keys.INSTANCES_REMOVALS),
             slug,
             old.text if old else "",
             dump(new) if new else "",
@@ -137,7 +130,7 @@ class RecordStore:
             raise InstanceConflict(
                 f"{reply[1].decode()} has this identity token: Takaro knows one server by it"
             )
-        self._store.hint(WAKE_INSTANCES, slug)
+        self._store.hint(keys.WAKE_INSTANCES, slug)
         return bool(reply[0] == b"done")
 
     async def put_back(self, records: Mapping[str, Record]) -> int:
@@ -147,7 +140,7 @@ class RecordStore:
         written = await self._store.run_until(
             self.within_s,
             _PUT_BACK,
-            (INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION),
+            (keys.INSTANCES, keys.INSTANCES_IDENTITIES, keys.INSTANCES_VERSION),
             secrets.token_hex(8),
             *[word for slug, one in kept.items() for word in (slug, dump(one), one.identity_digest)],
             durable=True,
@@ -155,5 +148,5 @@ class RecordStore:
         if not written:
             return 0
         for slug in kept:
-            self._store.hint(WAKE_INSTANCES, slug)
+            self._store.hint(keys.WAKE_INSTANCES, slug)
         return len(kept)

@@ -160,12 +160,10 @@ class Store(Primaries):
         if self._opened:
             self.pipeline_for(f"{{{slug}}}").hint(channel, slug)
 
-    async def hints(
-        self, *channels: str, probe_every_s: float = PROBE_EVERY_S
-    ) -> AsyncIterator[tuple[str, list[str]]]:
+    async def hints(self, *channels: str) -> AsyncIterator[tuple[str, list[str]]]:
         """Yields channels and the instances that their hints name. An empty list at first: it is
         subscribed. Raises StoreError."""
-        async for channel, slugs in self.messages(*channels, probe_every_s=probe_every_s):
+        async for channel, slugs in self.messages(*channels):
             yield channel, slugs.decode().split(" ") if slugs else []
 
     async def messages(

@@ -65,12 +65,12 @@ class CommandStream:
     ) -> None:
         self._store = store
         self._bounds = bounds
+        self._kept = bounds.keep_newest, bounds.keys_expire_ms
         self._most_waiting = most_waiting
         self._slug = slug
         keys = self._keys = keys_of(slug)
         self._ending_keys = keys.waiting, keys.handed, keys.ended
-        self._newest = 0.0, 0
-        """The deadline of the newest write, on time.monotonic() and on Redis' clock in ms."""
+        self._newest = 0.0, 0  # deadline of the newest write, on time.monotonic() and on Redis' clock in ms
         self._refusing: set[asyncio.Task[bool]] = set()
 
     # uplink's side
@@ -104,8 +104,7 @@ class CommandStream:
                 deadline_ms,
                 self._most_waiting,
                 self._bounds.keep_ms,
-                self._bounds.keep_newest,
-                self._bounds.keys_expire_ms,
+                *self._kept,
                 self._bounds.longest_ms,
             )
             try:
@@ -211,8 +210,7 @@ class CommandStream:
                 self._bounds.keep_ms,
                 "1" if refreshes_alone else "0",
                 until_us,
-                self._bounds.keep_newest,
-                self._bounds.keys_expire_ms,
+                *self._kept,
                 self._bounds.longest_ms,
                 durable=True,  # a failover that forgot it would hand it out again
                 orphaned=self._hand_back_all,
@@ -276,8 +274,7 @@ class CommandStream:
             WAKE_RESULTS,
             self._slug,
             CONTACT_EVERY_MS,
-            self._bounds.keep_newest,
-            self._bounds.keys_expire_ms,
+            *self._kept,
             *[part for player in players.items() for part in player],
             though_cancelled=True,  # a mod posts a result once (protocol.md M5)
         )

@@ -116,13 +116,6 @@ class Connection(asyncio.Protocol):
             self._arrived = None
         return replies[0]
 
-    def keep_alive(self) -> None:
-        """Lets the kernel find out when the machine at the other end is gone."""
-        handle = self._transport and self._transport.get_extra_info("socket")
-        if handle:
-            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-
     def close(self) -> None:
         """Ends it at once."""
         self.lost = True
@@ -165,10 +158,12 @@ async def dial(endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = 
             else:
                 context = ssl_context(tls) if tls else None
                 dialled = loop.create_connection(Connection, endpoint.host, endpoint.port, ssl=context)
-            _, connection = await dialled
+            transport, connection = await dialled
             opened.append(connection)
             if not endpoint.path:
-                connection.keep_alive()
+                handle = transport.get_extra_info("socket")
+                handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # the other machine may be gone
             commands: list[tuple[Argument, ...]] = []
             if login.password:
                 commands.append(("AUTH", *filter(None, [login.user]), login.password))

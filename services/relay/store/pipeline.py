@@ -26,13 +26,7 @@ from services.relay.store.clock import StoreClock
 from services.relay.store.cluster import Cluster
 from services.relay.store.connection import Connection
 from services.relay.store.durability import ServerFacts, refusal
-from services.relay.store.refusals import (
-    RedisRefusal,
-    Retry,
-    Unreachable,
-    store_error,
-    verdict_on,
-)
+from services.relay.store.refusals import RedisRefusal, Retry, Unreachable, store_error, verdict_on
 from services.relay.store.sentinels import SinglePrimary
 from services.relay.store.url import Endpoint
 

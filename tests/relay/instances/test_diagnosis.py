@@ -1,12 +1,13 @@
 """Why an instance is not up, with the setting or the command that fixes it."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 from pydantic import SecretStr
 
 from services.relay.instances.definitions import DefinedInstance
-from services.relay.instances.diagnosis import Diagnosis, diagnose, diagnose_all
+from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
 from services.relay.instances.facts import Facts
 from services.relay.instances.records import KeyDigest
 from services.relay.instances.wrong_keys import WrongKeyCall
@@ -71,11 +72,24 @@ NEVER = replace(UP, contact_ms=None, address="")
 AT = NOW_MS - 5_000
 
 
+class Diagnosis(NamedTuple):
+    of: dict[str, list[Problem]]
+    fleet: list[Problem]
+
+
+def diagnose_all(
+    defined: dict[str, DefinedInstance], facts: dict[str, Facts], *wrong_calls: WrongKeyCall
+) -> Diagnosis:
+    named, fleet = wrong_keys(defined, facts, wrong_calls)
+    of = {slug: diagnose(defined[slug], known, URL, named.get(slug)) for slug, known in facts.items()}
+    return Diagnosis(of, fleet)
+
+
 def diagnosed(facts: dict[str, Facts], *wrong_calls: WrongKeyCall) -> Diagnosis:
     defined = {
         slug: replace(ENTRY, instance=ENTRY.instance.model_copy(update={"slug": slug})) for slug in facts
     }
-    return diagnose_all(defined, facts, URL, wrong_calls)
+    return diagnose_all(defined, facts, *wrong_calls)
 
 
 def blamed(found: Diagnosis) -> list[str]:
@@ -124,7 +138,7 @@ def test_a_guessed_key_does_not_hide_a_mod_with_a_wrong_key() -> None:
 @pytest.mark.parametrize("address", ["10.0.0.9", "203.0.113.1"])
 def test_a_disabled_server_is_not_missed(address: str) -> None:
     defined = {"a": replace(ENTRY, disabled=True)}
-    found = diagnose_all(defined, {"a": SILENT}, URL, [WrongKeyCall(AT, address)])
+    found = diagnose_all(defined, {"a": SILENT}, WrongKeyCall(AT, address))
     assert blamed(found) == [] == found.fleet
 
 
@@ -141,7 +155,7 @@ def test_a_wrong_key_is_not_the_problem_of_a_server_that_was_added_later(
     wrong_call: WrongKeyCall, added_ms: int, named: list[str], fleet: bool
 ) -> None:
     defined = {"a": ENTRY, "b": replace(ENTRY, added_ms=added_ms)}
-    found = diagnose_all(defined, {"a": UP, "b": NEVER}, URL, [wrong_call])
+    found = diagnose_all(defined, {"a": UP, "b": NEVER}, wrong_call)
     assert blamed(found) == named and len(found.fleet) == fleet
 
 

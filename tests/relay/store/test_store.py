@@ -332,7 +332,7 @@ def own() -> Iterator[Callable[..., RedisServer]]:
 async def test_a_subscriber_notices_a_server_that_stands_still(own: Callable[..., RedisServer]) -> None:
     server = own()
     async with closing(Store(server.url)) as store:
-        heard = store.hints("relay:wake:test", probe_every_s=0.2)
+        heard = store.messages("relay:wake:test", probe_every_s=0.2)
         await anext(heard)
         waiting = asyncio.ensure_future(anext(heard))
         await asyncio.sleep(0.7)  # three probes
