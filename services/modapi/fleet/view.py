@@ -7,9 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from services.modapi.fleet.changes import FleetChanges
 from services.modapi.fleet.recent_activity import FleetActivity, RecentActivity
-from services.modapi.fleet.rows import ServerRow, state_of
+from services.modapi.fleet.rows import FleetChanges, ServerRow, state_of
 from services.relay.instances.definitions import DefinedInstance, active
 from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
 from services.relay.instances.directory import Directory

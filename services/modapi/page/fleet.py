@@ -7,9 +7,8 @@ from urllib.parse import urlencode
 
 from services.modapi.admin.views import fits, fleet_of
 from services.modapi.fleet.rows import ServerRow, State
-from services.modapi.page.chart import DayBar
+from services.modapi.page.figures import CAUSES, DayBar
 from services.modapi.page.rendering import Fragments, render
-from services.modapi.page.words import CAUSES
 from services.relay.protocol.link_states import LinkState
 
 ROWS = 50

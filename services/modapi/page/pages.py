@@ -20,10 +20,9 @@ from services.modapi.fleet.rows import ServerRow
 from services.modapi.fleet.view import FRESH_S
 from services.modapi.page import fleet, rendering, server
 from services.modapi.page.access import Reader
-from services.modapi.page.chart import DayBar, day_bar
+from services.modapi.page.figures import DayBar, counted, day_bar
 from services.modapi.page.fleet import View, choose
 from services.modapi.page.rendering import Fragments, page, render
-from services.modapi.page.words import counted
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.facts import online_players
 from services.relay.instances.history import read_half_hours, read_minutes

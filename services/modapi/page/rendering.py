@@ -13,7 +13,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from services.modapi.admin.models import utc
-from services.modapi.page import chart, words
+from services.modapi.page import figures
 from services.modapi.page.access import Reader
 from services.relay.instances.mod_config import mod_config, mod_url
 from services.relay.protocol.ends import STATE_WORDS
@@ -88,7 +88,7 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 ENVIRONMENT.globals |= {"asset_url": asset_url, "live": "", "logged_in": False, "about": None}
-ENVIRONMENT.globals |= {"link_heights": chart.LINK_HEIGHTS, "causes": words.CAUSES}
+ENVIRONMENT.globals |= {"link_heights": figures.LINK_HEIGHTS, "causes": figures.CAUSES}
 ENVIRONMENT.globals |= {"mod_config": mod_config, "mod_url": mod_url}
 # The word by which a form that is sent twice is recognised.
 ENVIRONMENT.globals["new_once"] = partial(secrets.token_urlsafe, 16)
@@ -100,7 +100,7 @@ ENVIRONMENT.filters |= {
 ENVIRONMENT.filters |= {
     function.__name__: function
     for function in (
-        *(words.ago, words.counted, words.duration, words.polls, words.thousands),
-        *(chart.day_in_words, chart.nice, is_every_address, link_word, span, utc),
+        *(figures.ago, figures.counted, figures.duration, figures.polls, figures.thousands),
+        *(figures.day_in_words, figures.nice, is_every_address, link_word, span, utc),
     )
 }

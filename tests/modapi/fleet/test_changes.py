@@ -5,8 +5,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from services.modapi.fleet.changes import KEPT_REMOVALS, FleetChanges
-from services.modapi.fleet.rows import ServerRow, State
+from services.modapi.fleet.rows import KEPT_REMOVALS, FleetChanges, ServerRow, State
 from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.facts import Facts
 from services.relay.protocol.vocabulary import Origin

@@ -19,10 +19,9 @@ from starlette.responses import Response
 from services.modapi.fleet.rows import ServerRow, State, state_of
 from services.modapi.page import fleet, rendering, server
 from services.modapi.page.access import is_local
-from services.modapi.page.chart import day_bar, nice
+from services.modapi.page.figures import ago, day_bar, nice
 from services.modapi.page.fleet import ROWS, SORTS, View, choose
 from services.modapi.page.rendering import render
-from services.modapi.page.words import ago
 from services.relay.instances.activity import ActivityEntry
 from services.relay.instances.dead_letters import DeadLetter
 from services.relay.instances.definitions import DefinedInstance
