@@ -24,8 +24,6 @@ from services.relay.store.command_stream import CommandStream
 
 
 class ModCommands:
-    """The mod's side of the commands of one instance."""
-
     def __init__(
         self, stream: CommandStream, roster: Roster, metrics: ModapiMetrics, logger: InstanceLogger
     ) -> None:

@@ -47,10 +47,8 @@ _PLAYER_NOT_KNOWN = (Reason.UNKNOWN_PLAYER, Reason.NO_PLATFORM_ID)
 
 @dataclass(frozen=True, slots=True)
 class TakenBatch:
-    """The result of a POST. `token` is for `stream.notes.answered`; "": the stream is full.
-
-    `dead` is the number of its new events that became dead letters.
-    """
+    """The result of a POST. `token` is for `stream.notes.answered`; "": the stream is full. `dead` is the
+    number of its new events that became dead letters."""
 
     token: str
     events: int
@@ -59,8 +57,6 @@ class TakenBatch:
 
 
 class EventIntake:
-    """Takes in the events of one instance."""
-
     def __init__(
         self,
         stream: EventStream,

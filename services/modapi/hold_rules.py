@@ -6,7 +6,7 @@ longer only on proof that the mod sends other calls meanwhile, and stop for minu
 """
 
 import math
-from enum import Enum, unique
+from enum import Enum, StrEnum, unique
 
 START_S = 1.0
 SAFE_S = 2.0
@@ -32,9 +32,7 @@ GAP_S = 0.5
 
 
 @unique
-class Ending(Enum):
-    """How a held poll ended."""
-
+class Ending(StrEnum):
     COMMAND = "command"
     EMPTY = "empty"
     HUNG_UP = "hung-up"
@@ -143,7 +141,6 @@ class HoldRules:
         return self._fall_back(now_s)
 
     def _move(self, given: HoldInput) -> HoldState:
-        """Moves by the table. Returns the state before."""
         before = self.state
         self.state = _MOVES[before].get(given, before)
         return before

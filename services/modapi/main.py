@@ -23,9 +23,8 @@ from services.relay.service.http.addresses import host_and_port, networks
 from services.relay.service.http.admin_ports import note
 from services.relay.service.http.connection_limits import ConnectionLimits
 from services.relay.service.http.health import add_health
-from services.relay.service.http.listener import Listener
+from services.relay.service.http.listener import Listener, certificate_of
 from services.relay.service.http.ports import bind
-from services.relay.service.http.tls import certificate_of
 from services.relay.service.logs import hide
 from services.relay.service.settings import Settings
 

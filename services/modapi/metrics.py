@@ -20,8 +20,6 @@ ANSWERS = (
 
 
 class ModapiMetrics(MetricTable):
-    """What one modapi process counts."""
-
     events = counter("dayz_relay_events_accepted_total", "Game events stored for Takaro.", type=EventType)
     dead = counter(
         "dayz_relay_events_dead_total",
@@ -76,6 +74,6 @@ class ModapiMetrics(MetricTable):
         # What is counted for each call is looked up once: a look-up by labels costs more than the counting.
         self.accepted = {event.value: self.events.labels(event) for event in EventType}
         self.answered = {
-            (call, answer): self.calls.labels(call.value, answer) for call in CallKind for answer in ANSWERS
+            (call, answer): self.calls.labels(call, answer) for call in CallKind for answer in ANSWERS
         }
-        self.took = {call: self.seconds.labels(call.value) for call in CallKind}
+        self.took = {call: self.seconds.labels(call) for call in CallKind}

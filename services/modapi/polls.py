@@ -197,6 +197,6 @@ class Polls:
             ending = Ending.OVERDUE
         poll.ending = ending
         poll.woken.set()
-        self._held.labels(ending.value).inc()
+        self._held.labels(ending).inc()
         if self.rules.end(now_s, ending):
             self._logger.info("the mod gave up a held poll: none is held for %.0f s", FALL_BACK_S)

@@ -3,18 +3,22 @@
 import contextlib
 import time
 import uuid
+from typing import Any
 
 from services.modapi.commands import ModCommands
 from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
+from services.modapi.hold_rules import FALL_BACK_S, HoldRules, HoldState
 from services.modapi.http.body_memory import BodyMemory
+from services.modapi.http.calls import CallKind
 from services.modapi.http.rate_limits import RESULTS_AT_ONCE, LogLines, RateLimits
 from services.modapi.metrics import ModapiMetrics
-from services.modapi.mod_presence import ModPresence
 from services.modapi.polls import Polls
 from services.relay.instances.facts import InstanceState
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
+from services.relay.protocol.vocabulary import SILENT_AFTER_S
+from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
@@ -26,6 +30,55 @@ AGENT = "agent"
 """The log agent is a sender of its own beside the mod: it repeats its own batches, and no others."""
 
 _SUBSTITUTE_IDS = uuid.UUID("6c1d5ad0-52c5-4f0c-9d9a-7f2f0f3a8d11")
+
+
+MAX_VERSION_CHARS = 40
+
+ADDRESS_EVERY_S = 5.0
+"""Shortest time between two writes of the mod's address, which may change with each call."""
+
+
+class ModPresence:
+    """The mod of one instance. Stores in `state` what uplink and the page show of it."""
+
+    def __init__(self, state: InstanceState, rules: HoldRules, logger: InstanceLogger) -> None:
+        self.last_contact_s: float | None = None  # on boottime_s()
+        self.last_poll_s: float | None = None
+        self._state = state
+        self._rules = rules
+        self._logger = logger
+        self._hold_ms = -1
+        self._address = ""
+        self._address_noted_s = float("-inf")
+
+    def called(self, kind: CallKind, address: str) -> None:
+        """The mod has made a call, from this address."""
+        boot_s = boottime_s()
+        if address != self._address and boot_s - self._address_noted_s >= ADDRESS_EVERY_S:
+            self._address, self._address_noted_s = address, boot_s
+            self._state.note_mod("address", address)
+        if self.last_contact_s is None:
+            self._logger.info("the mod is there")
+        elif boot_s - self.last_contact_s > SILENT_AFTER_S:
+            self._logger.info("the mod is back after %.0f s", boot_s - self.last_contact_s)
+        self.last_contact_s = boot_s
+        if kind is CallKind.POLL:
+            self.last_poll_s = boot_s
+        if kind is CallKind.REGISTER:  # other calls store it in their scripts
+            self._state.note_contact()
+        now_s = time.monotonic()
+        if kind is CallKind.POLL:
+            hold_ms = round(self._rules.allowed_s(now_s) * 1000)
+            if hold_ms != self._hold_ms:
+                self._hold_ms = hold_ms
+                self._state.note_mod("hold_ms", hold_ms)
+        elif self._rules.state is not HoldState.FREE:
+            if self._rules.called(now_s, events=kind is CallKind.EVENTS):
+                self._logger.info("events queue up behind held polls: none is held for %.0f s", FALL_BACK_S)
+
+    def registered(self, version: Any) -> None:
+        if isinstance(version, str) and version:
+            self._state.note_mod("version", version[:MAX_VERSION_CHARS].encode("utf-8", "replace").decode())
 
 
 class ServedInstance:
@@ -66,16 +119,13 @@ class ServedInstance:
         self._faults = metrics.service.faults
 
     def follow(self, settings: Instance) -> None:
-        """Takes over changed settings."""
         if (settings.log, settings.log_per_s) != (self.settings.log, self.settings.log_per_s):
             self._log_lines.set(settings.log == "on", settings.log_per_s, time.monotonic())
         self.settings = settings
 
     async def game_server_id(self) -> str:
-        """Takaro's id of this server. Until Takaro has given one, a substitute that stays the same.
-
-        Never fails: a mod does not register again until the game server restarts (protocol.md M2).
-        """
+        """Takaro's id of this server, until Takaro has given one a substitute that stays the same. Never
+        fails: a mod does not register again until the game server restarts (protocol.md M2)."""
         given = ""
         with self._faults.contain(self._logger, FaultKind.REQUEST), contextlib.suppress(StoreError):
             given = (await self.state.link()).game_server_id

@@ -82,10 +82,8 @@ class ServedInstances:
         return instance if slug not in self.instances and time.monotonic() < until_s else None
 
     async def listen(self) -> None:
-        """Wakes the poll of an instance when a hint says that it has a command. Never returns.
-
-        Polls are held only while hints arrive.
-        """
+        """Wakes the poll of an instance when a hint says that it has a command. Polls are held only while
+        hints arrive. Never returns."""
         try:
             async for _, slugs in resubscribing(lambda: self.store.hints(WAKE_MODAPI), self._unsubscribed):
                 if not slugs:  # subscribed: from here on no hint is missed

@@ -32,7 +32,6 @@ FILES = {
     "served_instance": "services/modapi/served_instance.py",
     "settings": "services/relay/service/settings.py",
     "socket_session": "services/uplink/connection/socket_session.py",
-    "tls": "services/relay/service/http/tls.py",
 }
 TESTS = {
     "addresses": "tests/relay/service/http/test_addresses.py",
@@ -157,11 +156,11 @@ MUTANTS = [
     Mutant("forwarded addresses: the last that is not ours", "addresses", "for hop in reversed(hops):", "for hop in hops:", CALLER, "assert caller(peer, forwarded, TRUSTED) == expected"),
     Mutant("forwarded addresses: uvicorn believes none", "listener", "proxy_headers=False,", "proxy_headers=True,", FORWARDED, "assert [answer.status_code for answer in tried].count(429) == put_of"),
     Mutant("no documentation", "app", "FastAPI(openapi_url=None)", "FastAPI()", "limits::test_the_mods_port_documents_and_administers_nothing", 'assert (await port.call("GET", f"/k/key-of-{slug}{path}")).status_co'),
-    Mutant("TLS: 1.2 or newer", "tls", "= ssl.TLSVersion.TLSv1_2", "= ssl.TLSVersion.MINIMUM_SUPPORTED", OLD_TLS, "assert context.minimum_version == ssl.TLSVersion.TLSv1_2"),
-    Mutant("TLS: no handshake upon handshake", "tls", "self.context.options |= (", "_ = (", OLD_TLS, "assert context.options & ssl.OP_NO_RENEGOTIATION"),
-    Mutant("TLS: a new pair is taken up", "tls", "(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):", "(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if 'once' in vars(self) else vars(self).setdefault('once', self.context)):", CERTIFICATE, 'await until_shown(served, "new.example")'),
-    Mutant("TLS: a bad pair changes nothing", "tls", "for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):", "for context in (self.context,):", CERTIFICATE, 'assert await shown(served) == "old.example"'),
-    Mutant("TLS: no start with a bad pair", "tls", "if wrong := self._take():", "if (wrong := self._take()) is None:", "connection_limits::test_a_certificate_that_is_wrong_at_the_start_is_one_clear_line", "with pytest.raises(ConfigError, match=words) as caught:"),
+    Mutant("TLS: 1.2 or newer", "listener", "= ssl.TLSVersion.TLSv1_2", "= ssl.TLSVersion.MINIMUM_SUPPORTED", OLD_TLS, "assert context.minimum_version == ssl.TLSVersion.TLSv1_2"),
+    Mutant("TLS: no handshake upon handshake", "listener", "self.context.options |= (", "_ = (", OLD_TLS, "assert context.options & ssl.OP_NO_RENEGOTIATION"),
+    Mutant("TLS: a new pair is taken up", "listener", "(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):", "(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if 'once' in vars(self) else vars(self).setdefault('once', self.context)):", CERTIFICATE, 'await until_shown(served, "new.example")'),
+    Mutant("TLS: a bad pair changes nothing", "listener", "for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):", "for context in (self.context,):", CERTIFICATE, 'assert await shown(served) == "old.example"'),
+    Mutant("TLS: no start with a bad pair", "listener", "if wrong := self._take():", "if (wrong := self._take()) is None:", "connection_limits::test_a_certificate_that_is_wrong_at_the_start_is_one_clear_line", "with pytest.raises(ConfigError, match=words) as caught:"),
     Mutant("Takaro's certificate", "socket_session", "                compression=None,\n", "                compression=None,\n                ssl=__import__('ssl')._create_unverified_context() if context.takaro_url[:3] == 'wss' else None,\n", "uplink::test_takaro_is_spoken_to_only_if_its_certificate_is_good", "assert scene.linked.empty() is not links"),
     Mutant("Takaro: no other proxy", "socket_session", "proxy=context.proxy,", "proxy=context.proxy or True,", "uplink::test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one", "assert asked.empty() and scene.running"),
 ]  # fmt: skip

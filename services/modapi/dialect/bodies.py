@@ -31,20 +31,15 @@ class UnreadableBody(RelayError):
 
 
 class ReadBatch(NamedTuple):
-    """The events of one POST, those that cannot be read as dead ones. `repaired`: the JSON was broken.
-
-    Dead events keep their places: a repeat is recognised by the order of all events.
-    """
+    """The events of one POST. `repaired`: the JSON was broken. Those that cannot be read are dead ones, in
+    their places: a repeat is recognised by the order of all events."""
 
     events: list[dict[str, Any] | DeadEvent]
     repaired: bool
 
 
 def read_batch(body: bytes, most: int = MAX_EVENTS) -> ReadBatch:
-    """Reads `{"events":[…]}`, a list, or one event. Of more than `most` events it reads the first ones.
-
-    Never raises: what cannot be read becomes a dead event.
-    """
+    """Reads the first `most` events of `{"events":[…]}`, a list, or one event. Never raises."""
     repaired, rest = False, ""
     try:
         value = _strictly_read(body)

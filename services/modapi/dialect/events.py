@@ -42,7 +42,6 @@ def map_event(raw: dict[str, Any], roster: Roster, received: str) -> GameEvent |
     """The event in Takaro's form, or a dead event with the reason.
 
     `received` is the ISO 8601 time at which modapi received it: the mod's own timestamp is in-game time.
-    `roster` learns the players that the event names, and completes their records.
     """
     kind = raw.get("type")
     event_type = kind if type(kind) is str else ""
@@ -131,8 +130,7 @@ _FOLDED = {kind.value.replace("-", ""): kind.value for kind in EventType}
 
 
 def channel(value: Any) -> str:
-    """Takaro's name of a chat channel, from its name, number or bit flags; "global" unless it is a private
-    one."""
+    """Takaro's name of a chat channel, from its name, number or bit flags; "global" unless it is private."""
     if value == "global":
         return "global"
     name = fields.word(value).lower()
@@ -149,9 +147,7 @@ def _with_message(raw: Data, data: Data) -> Data:
 
 def _player(raw: Data, roster: Roster, people: frozenset[str] = _ALONE) -> Data:
     """The player of an event that needs one. `people` are the keys of all player records that it may have.
-
-    Raises Unfit or Contradiction.
-    """
+    Raises Unfit or Contradiction."""
     if has_stray_ids(raw, people):
         roster.contradicted()
         raise Contradiction("ids stand outside of its record")
@@ -168,8 +164,7 @@ def _player(raw: Data, roster: Roster, people: frozenset[str] = _ALONE) -> Data:
 
 
 def _other(record: Any, roster: Roster) -> Data | None:
-    """A player that the event does not need. None also without a platform id: Takaro would drop the whole
-    event."""
+    """A player that the event does not need. Takaro would drop it for one without a platform id: None."""
     try:
         player = roster.complete(record)
     except Contradiction:

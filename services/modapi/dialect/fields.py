@@ -83,8 +83,7 @@ def flag(value: Any) -> bool:
 
 
 def position(value: Any) -> dict[str, int | float] | None:
-    """`{x, y, z}` in metres (y is the height) from an object or a vector `[x, y, z]`; None if it cannot be on
-    a map."""
+    """`{x, y, z}` in metres (y is the height) from an object or `[x, y, z]`; None if it can be on no map."""
     if type(value) is dict:
         x, y, z = number(value.get("x")), number(value.get("y")), number(value.get("z"))
     elif type(value) is list and len(value) == 3:
@@ -139,7 +138,6 @@ def name(value: Any, *ids: str | None) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Whether no character of the text is visible."""
     return all(unicodedata.category(char) in _BLANK_CATEGORIES or _BLANK.match(char) for char in text)
 
 

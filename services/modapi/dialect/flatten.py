@@ -1,5 +1,4 @@
-"""Writes the arguments of an operation so that every generation of the mod can read them: as one flat, short
-object.
+"""Writes the arguments of an operation as one flat, short object, which every generation of the mod can read.
 
 The oldest mods fail on a nested object. The newest read a text up to the next quote without unescaping. The
 engine cuts a string value at about 1,023 bytes (protocol.md M14).
@@ -7,7 +6,6 @@ engine cuts a string value at about 1,023 bytes (protocol.md M14).
 
 import re
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from services.modapi.dialect import fields
@@ -60,8 +58,11 @@ def _message(args: Args, now_ms: int) -> Flat:
 def _ban(args: Args, now_ms: int) -> Flat:
     members = [_text("gameId", args.get("gameId"))]
     until = dates.read_end(args.get("expiresAt"))
-    members.append(f'"durationSeconds":{_seconds_left(until, now_ms)}')
-    if until is not None:
+    if until is None:
+        members.append('"durationSeconds":0')  # for ever
+    else:
+        left_s = int(until.timestamp() - now_ms / 1_000)  # of one that has just ended 1
+        members.append(f'"durationSeconds":{max(1, min(INT32_MAX, left_s))}')
         members.append(f'"expiresAt":"{dates.iso(until)}"')
     return members, ("reason", args.get("reason"))
 
@@ -109,10 +110,3 @@ def _decimal(value: Any) -> str:
     """A decimal number in millimetre steps, always with a point: the mod's field is a float."""
     metres = float(fields.number(value) or 0)
     return str(round(max(-fields.FARTHEST_M, min(fields.FARTHEST_M, metres)), 3))
-
-
-def _seconds_left(until: datetime | None, now_ms: int) -> int:
-    """The length of a ban in whole seconds. 0 means for ever, so a ban that has just ended still gets 1."""
-    if until is None:
-        return 0
-    return max(1, min(INT32_MAX, int(until.timestamp() - now_ms / 1_000)))

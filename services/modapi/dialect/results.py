@@ -227,7 +227,6 @@ def _without_unset(**record: Any) -> dict[str, Any]:
 
 
 def _error_text(value: Any) -> str:
-    """One line of text, with single blanks."""
     return " ".join(fields.line(value, ERROR_CHARS).split())
 
 

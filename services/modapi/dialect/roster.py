@@ -22,8 +22,7 @@ def _is_small(value: Any) -> bool:
 
 
 class Roster:
-    """The players seen in one instance. Beyond `limit`, the player not seen for the longest time is
-    forgotten.
+    """The players seen in one instance. Beyond `limit`, who was not seen for longest is forgotten.
 
     `contradicted` is called for each record that contradicts itself or a remembered player.
     """
@@ -75,10 +74,7 @@ class Roster:
         return player
 
     def take_changes(self) -> dict[str, bytes]:
-        """The changes to store, by gameId; an empty record deletes a forgotten player.
-
-        The caller stores them, or gives them back: they may be stored twice.
-        """
+        """The changes to store, or to give back, by gameId; an empty record deletes a forgotten player."""
         if not self._changed:
             return {}
         changes = {
@@ -89,10 +85,8 @@ class Roster:
         return changes
 
     def give_back(self, changes: Iterable[str]) -> None:
-        """Takes back changes that were not stored. The next `take_changes` has their newest form.
-
-        If nothing can be stored for long, forgotten players stay in Redis.
-        """
+        """Takes back changes that may not have been stored; the next `take_changes` has their newest form.
+        If nothing can be stored for long, forgotten players stay in Redis."""
         self._changed.update(changes)
         if len(self._changed) > 2 * self._limit:
             self._changed.intersection_update(self._people)
@@ -146,10 +140,8 @@ class Roster:
         return known
 
     def _known(self, identity: Identity) -> str:
-        """The gameId of the person with these ids, the most trusted id first; "" if no id is known.
-
-        Raises Contradiction if the ids are of several persons.
-        """
+        """The gameId of the person with these ids, the most trusted id first; "" if no id is known. Raises
+        Contradiction if the ids are of several persons."""
         ids = (identity.steam_id, identity.platform_id, identity.game_id)
         known = [self._game_ids[one] for one in ids if one in self._game_ids]
         if not known:

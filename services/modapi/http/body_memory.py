@@ -1,7 +1,6 @@
 """Memory for the bodies of an instance that are on their way in."""
 
 import asyncio
-from collections import deque
 
 
 class BodyMemory:
@@ -10,7 +9,9 @@ class BodyMemory:
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._taken = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting = 0
+        self._turn = asyncio.Lock()
+        self._released = asyncio.Event()
 
     def reserve(self, size_bytes: int) -> bool:
         """Reserve memory, which `release` must give back. False: there is not enough now."""
@@ -21,32 +22,19 @@ class BodyMemory:
 
     async def wait_to_reserve(self, size_bytes: int, within_s: float) -> bool:
         """Like `reserve`, but waits for memory. False: there was not enough in time."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((size_bytes, turn))
-        self._serve_waiting()
+        self._waiting += 1
         try:
-            async with asyncio.timeout(within_s):
-                await turn
-        except BaseException as error:
-            if not turn.cancel() and not turn.cancelled():  # its turn came at this moment
-                self.release(size_bytes)
-            self._serve_waiting()
-            if isinstance(error, TimeoutError):
-                return False
-            raise
+            async with asyncio.timeout(within_s), self._turn:
+                while self._taken + size_bytes > self._most:
+                    self._released.clear()
+                    await self._released.wait()
+                self._taken += size_bytes
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting -= 1
         return True
 
     def release(self, size_bytes: int) -> None:
-        """Give reserved memory back."""
         self._taken -= size_bytes
-        self._serve_waiting()
-
-    def _serve_waiting(self) -> None:
-        while self._waiting:
-            size_bytes, turn = self._waiting[0]
-            if not turn.done():  # else it has given up
-                if self._taken + size_bytes > self._most:
-                    return
-                self._taken += size_bytes
-                turn.set_result(None)
-            self._waiting.popleft()
+        self._released.set()

@@ -8,7 +8,7 @@ agent, which posts beside the mod.
 import re
 from collections import Counter
 from collections.abc import Iterable
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
@@ -20,7 +20,7 @@ CLOSED_KEPT = 1_000
 Headers = Iterable[tuple[bytes, bytes]]
 
 
-class CallKind(Enum):
+class CallKind(StrEnum):
     REGISTER = "register"
     EVENTS = "events"
     AGENT = "agent"
@@ -87,11 +87,9 @@ def is_direct(headers: Headers) -> bool:
 
 
 def _bearer(headers: Headers) -> str:
-    for name, value in headers:
-        if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").strip().partition(" ")
-            return token.strip() if scheme.lower() == "bearer" else ""
-    return ""
+    sent = next((value for name, value in headers if name == b"authorization"), b"")
+    scheme, _, token = sent.decode("latin-1").strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 class Credentials:

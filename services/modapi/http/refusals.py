@@ -13,8 +13,7 @@ _AWAY = b'{"error":"the store is away, send it again"}'
 class Refusal(NamedTuple):
     """The answer to a call that an error ended, and the line of the log about it: `log` "" means none.
 
-    `topic` says which lines are about the same thing. `topic` and `log` are filled in with what is known of
-    the call.
+    `topic` says which lines are about the same thing. Both are filled in with what is known of the call.
     """
 
     status: int

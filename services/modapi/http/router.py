@@ -54,10 +54,8 @@ _FULL = b'{"error":"too many events wait for Takaro, send it again later"}'
 
 
 class ModAnswer(NamedTuple):
-    """The answer to a call. `label` is for the metric. `held_s` is how long a poll was held on purpose.
-
-    `token` names the batch of `intake` whose answer this is.
-    """
+    """The answer to a call. `label` is for the metric, `held_s` how long a poll was held on purpose. `token`
+    names the batch of `intake` whose answer this is."""
 
     status: int
     body: bytes
@@ -98,9 +96,6 @@ class ModRouter:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         parsed = read_call(scope["method"], scope["path"], scope["query_string"], scope["headers"])
         if parsed.kind is CallKind.OTHER:
             slug = self._credentials.slug_for(parsed.key, scope["headers"])
@@ -134,10 +129,8 @@ class ModRouter:
         self._metrics.took[parsed.kind].observe(took_s)
 
     async def _events(self, call: ModCall) -> ModAnswer:
-        """Takes a batch, or the beginning of one that is too long: after a 4xx the mod would repeat it.
-
-        What no mod sends, more than a result may have, gets a 4xx all the same.
-        """
+        """Takes a batch, or the beginning of one that is too long: after a 4xx the mod would repeat it. What
+        no mod sends, more than a result may have, gets a 4xx all the same."""
         instance = await self._admitted(call, call.parsed.key)
         body, size_bytes = await read_body(
             call.scope,
@@ -173,9 +166,7 @@ class ModRouter:
 
     async def _result(self, call: ModCall) -> ModAnswer:
         """A result counts at any age, also if its mod is gone: it is posted once, and the first one counts.
-
-        So one that a request waits for is not refused for lack of memory: it waits for memory.
-        """
+        So one that a request waits for is not refused for lack of memory: it waits for memory."""
         scope, operation_id = call.scope, call.parsed.operation_id
         instance = await self._admitted(call, call.parsed.key)
         limit = self._limits.result_bytes
@@ -196,10 +187,8 @@ class ModRouter:
         return ModAnswer(200, OK)
 
     async def _register(self, call: ModCall) -> ModAnswer:
-        """The credential that the mod presents from now on, and the id for its paths.
-
-        It is the key that the mod came with: of a stored instance only digests of keys are known.
-        """
+        """The credential that the mod presents from now on, and the id for its paths. It is the key that the
+        mod came with: of a stored instance only digests of keys are known."""
         parsed, scope = call.parsed, call.scope
         body, _ = await read_body(scope, call.receive, refuse_beyond_bytes=MAX_REGISTER_BYTES)
         opens = bool(self._credentials.slug_for(parsed.key, scope["headers"]))
@@ -257,13 +246,8 @@ class ModRouter:
             self._metrics.beyond(limit)
         status, body, label, topic, log = refusal
         if log:
-            known = {
-                "slug": slug,
-                "limit": limit,
-                "call": call.parsed.kind.value,
-                "error": error,
-                "age_s": call.arrival.age_s(),
-            }
+            age_s = call.arrival.age_s()
+            known = {"slug": slug, "limit": limit, "call": call.parsed.kind, "error": error, "age_s": age_s}
             self._callers.log(call.address, topic.format(**known), log.format(**known), slug)
         if refusal is REFUSALS[Exception] and isinstance(error, Exception):
             self._metrics.service.faults.caught(InstanceLogger(logger, slug), FaultKind.REQUEST, error)
@@ -271,10 +255,8 @@ class ModRouter:
 
 
 def _registration(body: bytes, *, repairs: bool) -> dict[str, Any]:
-    """The fields of a registration; none if the body cannot be read, because the key alone is enough.
-
-    Broken JSON is repaired only if `repairs`: that is a thousand times the work.
-    """
+    """The fields of a registration; none if the body cannot be read, because the key alone is enough. To
+    repair broken JSON is a thousand times the work."""
     try:
         read = read_object(body) if repairs else orjson.loads(body)
     except (UnreadableBody, orjson.JSONDecodeError):

@@ -6,8 +6,6 @@ from services.relay.protocol.command_states import MAY_HAVE_RUN, NOT_DELIVERED
 
 
 class EventState(StrEnum):
-    """What became of an event."""
-
     WAITING = "waiting"  # it is not sent yet
     DELIVERED = "delivered"  # Takaro has it
     EXPIRED = "expired"

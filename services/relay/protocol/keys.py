@@ -71,8 +71,6 @@ watches (instances/activity.py)."""
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one instance."""
-
     events: str  # stream: one entry a batch, its game events as a JSON list
     intake: str  # hash: the last batches and whether they were answered; what is queued; what is delivered
     dead: str  # stream, bounded: events that cannot become valid, with the reason
@@ -99,5 +97,4 @@ class Keys:
 
 @cache
 def keys_of(slug: str) -> Keys:
-    """The keys of the instance `slug`."""
     return Keys(**{field.name: f"relay:{{{slug}}}:{field.name}" for field in fields(Keys)})

@@ -25,8 +25,7 @@ DEAD_LETTER_ID = re.compile("[0-9]{1,15}-[0-9]{1,10}")
 
 @dataclass(frozen=True, slots=True)
 class DeadEvent:
-    """An event that cannot become valid. It becomes a dead letter, so that the rest of its batch is
-    delivered.
+    """An event that cannot become valid: a dead letter. The rest of its batch is delivered.
 
     `reason` is one of a fixed set, because it labels a metric; `detail` says which field is wrong, and why;
     `raw` is what the mod sent, cut to DEAD_EVENT_BYTES.

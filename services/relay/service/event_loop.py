@@ -25,7 +25,6 @@ class Loop(uvloop.Loop):
 
     @property
     def lookups(self) -> int:
-        """Number of lookups under way."""
         return len(self._lookups)
 
     async def create_connection(

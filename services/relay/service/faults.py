@@ -35,8 +35,8 @@ class OwnFaults:
     def caught(self, logger: Logger, kind: FaultKind, error: Exception) -> None:
         """Counts and logs an unforeseen exception. The caller goes on without raising it."""
         self._count(kind)
-        places = list(traceback.walk_tb(error.__traceback__))
-        where = f"{places[-1][0].f_code.co_filename}:{places[-1][1]}" if places else ""
+        last = traceback.extract_tb(error.__traceback__, limit=-1)
+        where = f"{last[0].filename}:{last[0].lineno}" if last else ""
         logger.error(
             "a fault of the program in a %s: logged once, counted each time",
             kind,

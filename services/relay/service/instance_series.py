@@ -79,7 +79,6 @@ class InstanceSeries:
         return row
 
     def forget(self, slug: str) -> None:
-        """An instance that is gone has no series."""
         self._rows.pop(slug, None)
 
     def pieces(self) -> Iterator[str]:

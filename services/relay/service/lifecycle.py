@@ -29,7 +29,6 @@ JUDGE_EVERY_S = 10.0
 
 
 def run(service: Coroutine[Any, Any, None]) -> None:
-    """Runs a service to its end in an event loop of its own."""
     # All objects that exist by now stay. With the defaults, the garbage collector looked through them again
     # and again, which took a third of the CPU of a busy service.
     gc.freeze()
@@ -92,8 +91,8 @@ async def trust(store: Store) -> None:
         except StoreError as error:
             if not said:
                 logger.warning("waiting for the store: %s", error)
-                said = True
-            await asyncio.sleep(ASK_AGAIN_S)
+            said = True
+        await asyncio.sleep(ASK_AGAIN_S)
     if found := facts.refusals():
         raise StoreRefused("\n".join(found))
     store.open()
@@ -103,10 +102,8 @@ async def trust(store: Store) -> None:
 
 
 async def watch(store: Store, metrics: ServiceMetrics, judge_every_s: float = JUDGE_EVERY_S) -> None:
-    """Checks the store again and again, logs each change, and sets the metrics. Never returns.
-
-    Settings of Redis may change, and a replica that takes over has its own.
-    """
+    """Checks the store again and again, logs each change, and sets the metrics. Never returns. Settings of
+    Redis may change, and a replica that takes over has its own."""
     refusals: list[str] = []
     away = False
     while True:
@@ -115,12 +112,12 @@ async def watch(store: Store, metrics: ServiceMetrics, judge_every_s: float = JU
         except StoreError as error:
             metrics.store_ready.set(0)
             if not away:
-                away = True
                 logger.warning("the store is away: %s", error, extra=CHANGE)
+            away = True
         else:
             if away:
-                away = False
                 logger.info("the store is back: %s", facts.summary())
+            away = False
             metrics.looked_at(store)
             found = facts.refusals()
             for line in found:

@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 
 class InstanceLogger(logging.LoggerAdapter[logging.Logger]):
-    """Puts the instance into each line."""
-
     def __init__(self, logger: logging.Logger, slug: str) -> None:
         super().__init__(logger, {"instance": slug})
         self._slug = slug
@@ -41,11 +39,8 @@ class InstanceLogger(logging.LoggerAdapter[logging.Logger]):
 
 
 def about(topic: str, kind: str = "") -> dict[str, object]:
-    """The `extra` of a line with a topic, for a place in the code that logs lines about several things.
-
-    With a `kind`, each topic is logged once, and at most 30 lines of the kind a minute: for topics that
-    callers choose.
-    """
+    """The `extra` of a line with a topic, for a place in the code that logs lines about several things. With
+    a `kind`, for topics that callers choose, each is logged once, and at most 30 of the kind a minute."""
     return {"about": topic, "kind": kind}
 
 
@@ -151,8 +146,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(service: str, form: str = "text") -> None:
-    """Sends the log of this process to standard error, with the name of the service, and also uncaught
-    exceptions. `form` is `log.format` of the settings."""
+    """Sends the log and uncaught exceptions to standard error. `form` is `log.format` of the settings."""
     handler = logging.StreamHandler(sys.stderr)
     formatter = JsonFormatter if form == "json" else TextFormatter
     handler.setFormatter(formatter(service))

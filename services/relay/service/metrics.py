@@ -26,8 +26,6 @@ OUTCOMES = ("ok", "failed")
 
 
 class _OneFamily(NamedTuple):
-    """A collector of one metric."""
-
     family: Metric
 
     def collect(self) -> Iterable[Metric]:
@@ -35,8 +33,6 @@ class _OneFamily(NamedTuple):
 
 
 class ServiceMetrics(MetricTable):
-    """What every process counts, beside the metrics of its service."""
-
     build = gauge("dayz_relay_build_info", "1: the running version.", service=(), version=(), python=())
     loop_lag = histogram(
         "dayz_relay_loop_lag_seconds",
@@ -123,7 +119,6 @@ class ServiceMetrics(MetricTable):
         self.store_disk_free.set_function(lambda: under_up.store_disk_free_bytes(environ))
 
     def beyond(self, limit: str) -> None:
-        """Something was beyond that limit."""
         self.refused.labels(limit).inc()
 
     def round_trip(self, took_s: float, ok: bool) -> None:

@@ -5,7 +5,7 @@ whatever stands in places where secrets usually are.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from os.path import commonprefix
 from urllib.parse import quote
 
@@ -40,7 +40,10 @@ class Redaction:
     def hide(self, source: str, secrets: Iterable[str]) -> None:
         """Hides these secrets from now on, in place of those that this source gave before."""
         spellings = frozenset(
-            spelt for secret in secrets for spelt in _spellings(secret) if len(secret) >= SHORTEST
+            spelt
+            for secret in secrets
+            if len(secret) >= SHORTEST  # as it is, as in a URL, and as inside quotes
+            for spelt in (secret, quote(secret, safe="", errors="replace"), repr(secret)[1:-1])
         )
         if self._sets.get(source) == spellings:
             return
@@ -74,8 +77,3 @@ class Redaction:
             if common > longest and (common == len(secret) or common >= CUT):
                 longest = common
         return longest
-
-
-def _spellings(secret: str) -> Iterator[str]:
-    """The secret as it is, as in a URL, and as inside quotes."""
-    yield from (secret, quote(secret, safe="", errors="replace"), repr(secret)[1:-1])

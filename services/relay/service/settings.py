@@ -58,10 +58,8 @@ class Redis(_Frozen):
 
 
 class ModApi(_Frozen):
-    """The mods' port; the admin port with health, metrics, page and API; the longest hold of a poll.
-
-    Only the `X-Forwarded-For` of `trusted_proxies` counts.
-    """
+    """The mods' port, the admin port with health, metrics, page and API, and the longest hold of a poll. Only
+    the `X-Forwarded-For` of `trusted_proxies` counts."""
 
     host: types.Host = "127.0.0.1"
     port: types.Port = 8088
@@ -124,8 +122,6 @@ class Instance(_Frozen):
 
 
 class Settings(_Frozen):
-    """All settings of a service."""
-
     takaro: Takaro = Takaro()
     redis: Redis = Redis()
     modapi: ModApi = ModApi()
@@ -170,8 +166,8 @@ class Loaded(NamedTuple):
 def load(path: Path | None, environ: Mapping[str, str], text: str | None = None) -> Loaded:
     """Settings from relay.toml (None: there is none) and the environment, which overrides the file.
 
-    `text` counts in place of what is in the file.
-    Raises ConfigError with one line per problem, which has the place, the rule and no secret.
+    `text` counts in place of what is in the file. Raises ConfigError with one line per problem, which has
+    the place, the rule and no secret.
     """
     from services.relay.service.settings_sources import read  # pydantic-settings is slow to import
 
@@ -183,12 +179,10 @@ def load(path: Path | None, environ: Mapping[str, str], text: str | None = None)
 
 def masked(settings: Settings) -> dict[str, Any]:
     """The settings in the shape of relay.toml. Of each secret only the length is shown."""
-    shown: dict[str, Any] = json.loads(json.dumps(settings.model_dump(), default=_length))
+    shown: dict[str, Any] = json.loads(
+        json.dumps(settings.model_dump(), default=lambda secret: f"set ({len(secret)} characters)")
+    )
     shown["instance"] = shown.pop("instances")
     if url := settings.redis.url:
         shown["redis"]["url"] = redis_url.masked(url.get_secret_value())
     return shown
-
-
-def _length(secret: SecretStr) -> str:
-    return f"set ({len(secret)} characters)"

@@ -43,13 +43,7 @@ def file_place(path: Path, key: Key) -> str:
 
 
 def env_name(key: Key) -> str:
-    """The variable that sets this key."""
     return PREFIX + "__".join(key).upper()
-
-
-def key_of(variable: str) -> Key:
-    """The setting that a known variable sets."""
-    return tuple(variable.removeprefix(PREFIX).lower().split("__"))
 
 
 _VARIABLES = [
@@ -66,16 +60,13 @@ def known_variables(name: str) -> list[str]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a warning about an unknown name."""
     close = get_close_matches(name, known, n=1)
     return f", did you mean {close[0]}?" if close else ": it is ignored"
 
 
 def ours(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that are set and may be for the relay.
-
-    Compose passes an unset variable on as "". Notepad writes a mark before the first name of a file.
-    """
+    """The variables that are set and may be for the relay. Compose passes an unset variable on as "". Notepad
+    writes a mark before the first name of a file."""
     given = ((name.lstrip("\ufeff"), text.strip()) for name, text in environ.items())
     return {name: text for name, text in given if text and (name.startswith(PREFIX) or name in SHORT_NAMES)}
 
@@ -90,11 +81,8 @@ def environment_configures(environ: Mapping[str, str]) -> bool:
 
 @dataclass(slots=True)
 class Findings:
-    """Problems and warnings found while reading the settings. A problem stops the relay, a warning does not.
-
-    `blocks` is the number of [[instance]] blocks in the file at `path`. `secret_files` are the files that
-    hold secrets.
-    """
+    """Problems, which stop the relay, and warnings found while reading the settings, and the files that hold
+    secrets. `blocks` is the number of [[instance]] blocks in the file at `path`."""
 
     path: Path | None
     blocks: int = 0
@@ -114,8 +102,7 @@ class Findings:
     def add(self, error: ValidationError) -> None:
         """Adds one problem for each wrong value. The error has the values, so it must not be passed on."""
         for detail in error.errors(include_input=False, include_context=False, include_url=False):
-            location = tuple(map(str, detail["loc"]))
-            key = location[: 3 if location[0] == "instance" else 2]
+            key = tuple(map(str, detail["loc"]))[: 3 if detail["loc"][0] == "instance" else 2]
             is_missing = detail["type"] == "missing"
             words = "is missing: every instance needs one" if is_missing else in_our_words(detail["msg"])
             self.problems.append(f"{self.place(key)}: {words}")

@@ -16,12 +16,12 @@ from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDi
 
 from services.relay.service.settings import KEYS, SECRETS, Instance, Redis, Settings
 from services.relay.service.settings_names import (
+    PREFIX,
     SHORT_NAMES,
     Findings,
     Key,
     check_together,
     file_place,
-    key_of,
     keys_of,
     known_variables,
     nearest,
@@ -55,8 +55,8 @@ def read(
 ) -> tuple[Settings | None, Findings]:
     """The settings, or None if something is wrong, and all findings. The arguments are those of `load`."""
     found = Findings(path)
-    variables = {name: _without_quotes(name, name, text, found) for name, text in ours(environ).items()}
-    variables = {name: text for name, text in variables.items() if text}
+    quoted = ours(environ).items()
+    variables = {name: plain for name, text in quoted if (plain := _without_quotes(name, name, text, found))}
     tables = [
         _settled(_from_environment(found, variables), found),
         _settled(_from_file(found, path, text), found) if path else {},
@@ -77,16 +77,14 @@ def read(
     numbers = sorted(merged.instance, key=int)
     sections = {name: getattr(merged, name) for name in Settings.model_fields}
     sections["redis"] = _with_password(merged.redis, found)
-    sections["instances"] = [_with_token(merged.instance[number], merged) for number in numbers]
+    fleets = {"registration_token": merged.takaro.registration_token}
+    instances = [merged.instance[number] for number in numbers]
+    sections["instances"] = [
+        one if one.registration_token else one.model_copy(update=fleets) for one in instances
+    ]
     settings = Settings(**sections)
     check_together(found, settings, numbers)
     return settings, found
-
-
-def _with_token(instance: Instance, settings: Settings) -> Instance:
-    if instance.registration_token:
-        return instance
-    return instance.model_copy(update={"registration_token": settings.takaro.registration_token})
 
 
 def _with_password(redis: Redis, found: Findings) -> Redis:
@@ -98,17 +96,14 @@ def _with_password(redis: Redis, found: Findings) -> Redis:
         return redis
     try:
         url = redis_url.with_password(redis.url.get_secret_value(), redis.password.get_secret_value())
+        return redis.model_copy(update={"url": SecretStr(url)})
     except ValueError as error:
         found.problems.append(f"{place}: {error}")
         return redis
-    return redis.model_copy(update={"url": SecretStr(url)})
 
 
 class _Given(NamedTuple):
-    """One value of a source, as it is written, and how a complaint names it.
-
-    `file` has it; None: a variable has it.
-    """
+    """One value as it is written, how a complaint names it, and its file; None: a variable has it."""
 
     key: Key
     value: Any
@@ -117,17 +112,15 @@ class _Given(NamedTuple):
 
 
 def _from_environment(found: Findings, variables: Mapping[str, str]) -> Iterator[_Given]:
-    """`RELAY_<SECTION>__<KEY>` and `RELAY_INSTANCE__<NUMBER>__<KEY>`."""
     for name, text in variables.items():
         known = known_variables(name)
         if name.upper() in known:
-            yield _Given(key_of(name), text, name)
+            yield _Given(tuple(name.removeprefix(PREFIX).lower().split("__")), text, name)
         elif name not in SHORT_NAMES:
             found.warnings.append(f"{name}: unknown variable{nearest(name, known)}")
 
 
 def _from_short_names(found: Findings, variables: Mapping[str, str]) -> Iterator[_Given]:
-    """The variables of the old bridge."""
     if found.blocks and "TAKARO_SERVER_NAME" in variables:
         found.warnings.append(
             "TAKARO_SERVER_NAME: that server is not served, because"
@@ -139,29 +132,25 @@ def _from_short_names(found: Findings, variables: Mapping[str, str]) -> Iterator
 
 
 def _from_file(found: Findings, path: Path, text: str | None) -> Iterator[_Given]:
-    """relay.toml."""
     for section, content in _parsed(path, text, found).items():
         blocks = content if section == "instance" else [content]
         if section not in KEYS:
             found.warnings.append(f"{path}: unknown section [{section}]{nearest(section, KEYS)}")
-            continue
-        if not isinstance(blocks, list):
+        elif not isinstance(blocks, list):
             found.problems.append(
                 f"{path}: [instance] must be written [[instance]], one block per game server"
             )
-            continue
-        if not all(isinstance(block, dict) for block in blocks):
+        elif not all(isinstance(block, dict) for block in blocks):
             found.problems.append(
                 f"{path}: {section} must be a table: write [{section}] on a line of its own"
             )
-            continue
-        if section == "instance":
-            found.blocks = len(blocks)
-        for number, block in enumerate(blocks):
-            table = (section, str(number)) if section == "instance" else (section,)
-            for name, value in block.items():
-                key = (*table, name)
-                yield _Given(key, value, file_place(path, key), path)
+        else:
+            if section == "instance":
+                found.blocks = len(blocks)
+            for number, block in enumerate(blocks):
+                table = (section, str(number)) if section == "instance" else (section,)
+                keys = ((*table, name) for name in block)
+                yield from (_Given(key, block[key[-1]], file_place(path, key), path) for key in keys)
 
 
 def _settled(given: Iterable[_Given], found: Findings) -> Tables:

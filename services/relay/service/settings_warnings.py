@@ -4,7 +4,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
@@ -21,7 +21,6 @@ _CONTAINERS_OWN = "/run/secrets/"
 
 
 def cautions(loaded: Loaded) -> list[str]:
-    """The warnings, one line each."""
     return [
         *_open_files(loaded.secret_files),
         *filter(None, map(guessable, loaded.settings.instances)),
@@ -35,12 +34,8 @@ def equal_names(instances: Iterable[Instance]) -> list[str]:
     Takaro takes a name once, when it first sees a server, and refuses the second (protocol.md T2).
     """
     first: dict[tuple[str, str], str] = {}
-    found = []
-    for instance in instances:
-        of = first.setdefault(_known_as(instance), instance.slug)
-        if of != instance.slug:
-            found.append(_same_name(instance.slug, of))
-    return found
+    pairs = [(one.slug, first.setdefault(_known_as(one), one.slug)) for one in instances]
+    return [_same_name(slug, other) for slug, other in pairs if slug != other]
 
 
 def equal_name(slug: str, instances: Iterable[Instance]) -> list[str]:
@@ -111,14 +106,11 @@ def secrets_in(*models: BaseModel) -> Iterator[str]:
         for name in type(model).model_fields:
             value = getattr(model, name)
             for one in value if isinstance(value, tuple) else (value,):
-                yield from _secrets_of(one, public)
-
-
-def _secrets_of(value: object, public: Container[str]) -> Iterator[str]:
-    if isinstance(value, BaseModel):
-        yield from secrets_in(value)
-    elif isinstance(value, SecretStr) and (secret := value.get_secret_value()).casefold() not in public:
-        yield from _secret_parts(secret) if "://" in secret else (secret,)
+                secret = one.get_secret_value() if isinstance(one, SecretStr) else ""
+                if isinstance(one, BaseModel):
+                    yield from secrets_in(one)
+                elif secret and secret.casefold() not in public:
+                    yield from _secret_parts(secret) if "://" in secret else (secret,)
 
 
 def _secret_parts(url: str) -> Iterator[str]:

@@ -1,8 +1,7 @@
 """How long bytes that are read now may have waited unread. Pure, except for `watch`.
 
 A process that stood still (frozen, suspended, a blocked loop, a busy machine) finds requests in its sockets
-that their senders may have given up already. A request that is read soon afterwards may be as old as the
-standstill.
+that their senders may have given up: one that is read soon afterwards may be as old as the standstill.
 """
 
 import asyncio
@@ -23,7 +22,6 @@ class Stalls:
         self._stalls: list[tuple[float, float]] = []  # `_alive_s` at each of the last ones, and its length
 
     def alive(self, now_s: float) -> None:
-        """The loop is alive."""
         passed_s = now_s - self._seen_s
         if passed_s - ALIVE_EVERY_S > NOTICED_S:
             self._stalls.append((self._alive_s, passed_s))

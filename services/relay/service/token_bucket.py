@@ -2,10 +2,8 @@
 
 
 class TokenBucket:
-    """Begins with `most` tokens (at least one) and is refilled at `per_s` up to that number.
-
-    `take` may take more tokens than there are: the level becomes negative, and is refilled first.
-    """
+    """Begins with `most` tokens (at least one) and is refilled at `per_s` up to that number. `take` may take
+    more tokens than there are: the level becomes negative, and is refilled first."""
 
     __slots__ = ("_at_s", "_level", "_per_s", "most")
 
@@ -15,7 +13,6 @@ class TokenBucket:
         self._at_s = now_s
 
     def level(self, now_s: float) -> float:
-        """The number of tokens in it."""
         level = self._level + max(0.0, now_s - self._at_s) * self._per_s
         self._level = level if level < self.most else self.most
         self._at_s = now_s

@@ -26,7 +26,6 @@ def dialled_host(host: str) -> str:
 
 
 def host_and_port(host: str, port: int) -> str:
-    """Host and port as in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -64,7 +63,6 @@ def source_of(address: str) -> str:
 
 
 def is_in(address: str, trusted: Sequence[Network]) -> bool:
-    """Whether the address belongs to one of these networks."""
     read = address_of(address) if trusted else None
     return read is not None and any(read in network for network in trusted)
 

@@ -29,8 +29,7 @@ async def note(store: Store, service: str, host: str, port: int) -> None:
 
 
 async def noted(store: Store, service: str) -> list[tuple[str, int]]:
-    """Hosts and ports at which `service` listens on this machine, or listened in the last hour, the newest
-    first. Raises StoreError."""
+    """Where `service` listens here, or listened in the last hour, the newest first. Raises StoreError."""
     found = await store.send("ZREVRANGE", ADMIN_PORTS, 0, -1)
     notes = (member.decode(errors="replace").split(" ") for member in found)
     return [(note[3], int(note[2])) for note in notes if note[:2] == [service, socket.gethostname()]]

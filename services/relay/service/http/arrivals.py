@@ -18,9 +18,7 @@ from services.relay.service.clocks import boottime_s
 from services.relay.service.stalls import Stalls
 
 _ESTABLISHED = 1
-_STATE, _LAST_DATA_RECV = struct.Struct("B"), struct.Struct("=I")
-_LAST_DATA_RECV_AT = 52
-_TCP_INFO_BYTES = 60
+_TCP_INFO = struct.Struct("=B51xI")  # its first fields: the state, ..., how long ago the last bytes came (ms)
 TICK_S = 0.01  # resolution of the kernel's clock
 
 SLEPT_S = 0.1
@@ -38,12 +36,12 @@ def connection_info(sock: socket.socket | None) -> ConnectionInfo | None:
     if sys.platform != "linux" or sock is None:
         return None
     try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
     except OSError:  # not TCP, or closed here already
         return None
-    if len(info) < _TCP_INFO_BYTES:
+    if len(info) < _TCP_INFO.size:
         return None
-    [state], [silent_ms] = _STATE.unpack_from(info), _LAST_DATA_RECV.unpack_from(info, _LAST_DATA_RECV_AT)
+    state, silent_ms = _TCP_INFO.unpack(info)
     return ConnectionInfo(silent_ms / 1000, state == _ESTABLISHED)
 
 
@@ -58,9 +56,7 @@ class CallerConnection:
 
 class Arrivals:
     """Finds out when the requests of one listener arrived. The loop that reads them calls `alive` regularly.
-
-    `boottime_s` and `monotonic_s` are its clocks; the second one stands while the machine sleeps.
-    """
+    The clock `monotonic_s` stands while the machine sleeps."""
 
     def __init__(
         self,
@@ -73,7 +69,6 @@ class Arrivals:
         self._awake = Stalls(monotonic_s())
 
     def alive(self) -> None:
-        """The loop is alive."""
         self.stalls.alive(self.boottime_s())
         self._awake.alive(self._monotonic_s())
 
@@ -91,10 +86,8 @@ class Arrivals:
 
 @dataclass(slots=True)
 class Arrival:
-    """One request. `at_s`, on time.monotonic(), is when its first bytes arrived, or later.
-
-    `oldest_s`, on boottime_s(), is when they arrived, or earlier.
-    """
+    """One request. `at_s`, on time.monotonic(), is when its first bytes arrived, or later; `oldest_s`, on
+    boottime_s(), is when they arrived, or earlier."""
 
     at_s: float
     oldest_s: float

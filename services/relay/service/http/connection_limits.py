@@ -32,12 +32,8 @@ _CONTINUE = b"HTTP/1.1 100 "
 _STREAMED = b"transfer-encoding: chunked"
 
 
-class HeadTooLarge(Exception):
-    """Stops the parser. It is caught in this module."""
-
-
-class TooManyPipelined(Exception):
-    """Stops the parser. It is caught in this module."""
+class StopParsing(Exception):
+    """The connection is refused already. It is caught in this module."""
 
 
 class ConnectionLimits:
@@ -74,7 +70,6 @@ class ConnectionLimits:
         return True
 
     def leave(self, address: str) -> None:
-        """A connection from that address has ended."""
         source = source_of(address)
         self._count -= 1
         self._counts[source] -= 1
@@ -138,15 +133,9 @@ class GuardedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             pass  # the request is answered as if it had not asked for an upgrade
         except httptools.HttpParserError as error:
-            match error.__context__:
-                case HeadTooLarge():
-                    self._refuse_head()
-                case TooManyPipelined():  # the answers to those before it come first, so it gets none
-                    self._limits.refused("pipelined_requests")
-                    self.transport.abort()
-                case _:
-                    self._limits.refused("not_http")
-                    self._end(b"400 Bad Request", b'{"error":"this is not HTTP"}')
+            if not isinstance(error.__context__, StopParsing):
+                self._limits.refused("not_http")
+                self._end(b"400 Bad Request", b'{"error":"this is not HTTP"}')
             return
         self._received += len(data)
         if self._in_head and self._received > self._limits.header_bytes:
@@ -156,8 +145,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self.due_s = self.loop.time() + self._limits.receive_within_s
 
     def on_message_begin(self) -> None:
-        if len(self.pipeline) >= MAX_PIPELINED:
-            raise TooManyPipelined
+        if len(self.pipeline) >= MAX_PIPELINED:  # the answers to those before it come first: it gets none
+            self._limits.refused("pipelined_requests")
+            self.transport.abort()
+            raise StopParsing
         super().on_message_begin()
         self.due_s = self.loop.time() + self._limits.receive_within_s
         self.scope["state"]["arrival"] = self._limits.arrivals.begun(self._caller)
@@ -166,11 +157,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         # Mostly all received bytes together are less than a head may have: then the head is not measured.
-        if (
-            self._received + self._chunk > self._limits.header_bytes
-            and self._head_size() > self._limits.header_bytes
-        ):
-            raise HeadTooLarge
+        if self._received + self._chunk > self._limits.header_bytes:
+            head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if head_bytes > self._limits.header_bytes:
+                self._refuse_head()
+                raise StopParsing
         self._in_head = False
         super().on_headers_complete()
         if self.scope["method"] != "HEAD":
@@ -183,13 +174,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self.due_s = self.loop.time() + self.timeout_keep_alive
 
     def end_overdue(self) -> None:
-        """Ends a connection whose time is up."""
         self.due_s = math.inf
         self._limits.refused("receive_within_s")
         self.transport.abort()
-
-    def _head_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _refuse_head(self) -> None:
         self._limits.refused("header_bytes")

@@ -40,6 +40,5 @@ def add_health(
 
 
 async def no_such_call(_: Request, error: Exception) -> JSONResponse:
-    """The answer to a call that does not exist, in the form of the API."""
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)

@@ -37,7 +37,6 @@ def bind(host: str, port: int, key: str) -> socket.socket:
 
 
 def _refused(error: OSError, host: str, port: int, key: str, host_key: str) -> ConfigError:
-    """The error for the operator, by the number of the system's error."""
     at = host_and_port(host, port)
     # `create_server` adds the address to the system's words.
     reason = (error.strerror or str(error)).partition(" (while attempting")[0]

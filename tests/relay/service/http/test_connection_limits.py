@@ -13,14 +13,13 @@ from starlette.types import Receive, Scope, Send
 
 from services.relay.protocol.errors import ConfigError
 from services.relay.protocol.limits import Limits
-from services.relay.service.http import tls
 from services.relay.service.http.addresses import networks
 from services.relay.service.http.connection_limits import (
     KEEP_ALIVE_S,
     MAX_PIPELINED,
     ConnectionLimits,
 )
-from services.relay.service.http.listener import Listener
+from services.relay.service.http.listener import Certificate, Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.lifecycle import cancelled
 from tests.support.certificates import make_certificate
@@ -51,7 +50,7 @@ class Served:
     def __init__(
         self,
         limits: Limits,
-        certificate: tls.Certificate | None = None,
+        certificate: Certificate | None = None,
         trusted: str = "",
         keep_alive_s: int = KEEP_ALIVE_S,
     ) -> None:
@@ -115,7 +114,7 @@ async def serve() -> AsyncIterator[Serve]:
     made: list[Served] = []
 
     def one(
-        certificate: tls.Certificate | None = None,
+        certificate: Certificate | None = None,
         trusted: str = "",
         keep_alive_s: int = KEEP_ALIVE_S,
         **limits: float,
@@ -311,14 +310,14 @@ async def until_shown(served: Served, name: str) -> None:
 
 async def test_mods_are_served_by_tls(serve: Serve, tmp_path: Path) -> None:
     cert, key = make_certificate(tmp_path, "old.example")
-    served = serve(tls.Certificate(cert, key))
+    served = serve(Certificate(cert, key))
     stranger = await served.open(believing(cert))
     assert b"200" in await stranger.says(GET)
     assert b"200" in await stranger.says(GET)
 
 
 async def test_without_a_handshake_a_connection_is_counted_and_ended(serve: Serve, tmp_path: Path) -> None:
-    certificate = tls.Certificate(*make_certificate(tmp_path, "old.example"), handshake_within_s=2.5)
+    certificate = Certificate(*make_certificate(tmp_path, "old.example"), handshake_within_s=2.5)
     served = serve(certificate, connections_per_address=2)
     silent = [await served.open() for _ in range(2)]
     assert await (await served.open()).closed_after_s() < 2.0  # before the time of a handshake is over
@@ -330,7 +329,7 @@ async def test_without_a_handshake_a_connection_is_counted_and_ended(serve: Serv
 
 async def test_a_slow_request_ends_its_connection_by_tls_too(serve: Serve, tmp_path: Path) -> None:
     cert, key = make_certificate(tmp_path, "old.example")
-    stranger = await serve(tls.Certificate(cert, key), receive_within_s=1).open(believing(cert))
+    stranger = await serve(Certificate(cert, key), receive_within_s=1).open(believing(cert))
     assert 0.9 < await stranger.closed_after_s(b"\r\n") < SOON_S
 
 
@@ -340,7 +339,7 @@ async def test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is
 ) -> None:
     caplog.set_level("INFO")
     cert, key = make_certificate(tmp_path, "old.example")
-    served = serve(tls.Certificate(cert, key, look_every_s=0.05))
+    served = serve(Certificate(cert, key, look_every_s=0.05))
     assert await shown(served) == "old.example"
     (tmp_path / "other").mkdir()
     other, _ = make_certificate(tmp_path / "other", "new.example")
@@ -353,7 +352,7 @@ async def test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is
 
 def test_old_tls_and_renegotiation_are_not_offered(tmp_path: Path) -> None:
     """Today's OpenSSL refuses both by default. This must also be true with other settings of a system."""
-    context = tls.Certificate(*make_certificate(tmp_path, "old.example")).context
+    context = Certificate(*make_certificate(tmp_path, "old.example")).context
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert context.options & ssl.OP_NO_RENEGOTIATION
 
@@ -372,5 +371,5 @@ def test_a_certificate_that_is_wrong_at_the_start_is_one_clear_line(
     cert, key = make_certificate(tmp_path, "old.example")
     spoil(cert, key)
     with pytest.raises(ConfigError, match=words) as caught:
-        tls.Certificate(cert, key)
+        Certificate(cert, key)
     assert "\n" not in str(caught.value) and "modapi.tls_cert" in str(caught.value)
