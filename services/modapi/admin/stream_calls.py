@@ -68,14 +68,15 @@ async def stream_changes(
     that from the beginning.
     """
     context.streams.check_room()
-    stream = _FleetStream(context.fleet, context.streams.process, set(kinds.split(",")))
-    if not stream.use_activity():
+    fleet, shown = context.fleet, set(kinds.split(","))
+    if shown != {"server"} and not fleet.activity.use():
         raise ApiError(
             ErrorCode.TOO_MANY_STREAMS,
             f"events and commands of more than {MOST_WATCHED} servers cannot be followed at once: use"
             " /servers/{slug}/events of some",
         )
-    await stream.look()
+    await fleet.look_for_changes()
+    stream = _FleetStream(fleet, context.streams.process, shown)
     return StreamResponse(context.streams, request, stream.messages(last_event_id))
 
 
@@ -99,14 +100,6 @@ class _FleetStream:
         self._has_servers = "server" in kinds
         self._kinds = kinds - {"server"}  # of events and commands
 
-    def use_activity(self) -> bool:
-        """Has events and commands followed if they are asked for. False: there are too many servers."""
-        return not self._kinds or self._fleet.activity.use()
-
-    async def look(self) -> None:
-        """Raises StoreError."""
-        self._fleet.changes.look(await self._fleet.rows(), self._fleet.directory.defined)
-
     async def messages(self, last_event_id: str) -> Messages:
         place = self._place_of(last_event_id) if last_event_id else self._beginning()
         found = self._behind(place) if place else None
@@ -120,9 +113,10 @@ class _FleetStream:
             yield some
             if len(some) < AT_ONCE:
                 await self._activity.news(place.entry, FRESH_S)
-            self.use_activity()
+            if self._kinds:
+                self._fleet.activity.use()
             with contextlib.suppress(StoreError):
-                await self.look()
+                await self._fleet.look_for_changes()
             found = self._behind(place)  # None: the reader is too slow
 
     def _behind(self, place: _Place) -> tuple[_Place, list[bytes]] | None:

@@ -26,8 +26,6 @@ MOST_WATCHED = 100  # number of servers whose activity is watched at once
 KNOWN_WITHIN_S = 2.0
 """An owner sees a new watcher with the next renewal of its lease, and publishes what it remembers."""
 
-LOOK_EVERY_S = 0.1
-
 FLEET_ENTRIES, FLEET_BYTES = 5_000, 4 * 1024 * 1024
 FLEET_KEPT_S = 60.0
 """How long all servers are followed after the last reader: one whose connection broke comes back in time."""
@@ -79,11 +77,10 @@ class RecentActivity:
         return await self.now(slug, facts)
 
     async def _remembered(self, slug: str, facts: Facts) -> None:
-        watched = self._watching(slug)
-        while watched and facts.uplink and not watched.entries:
-            if time.monotonic() - watched.begun_s > KNOWN_WITHIN_S:
-                break
-            await asyncio.sleep(LOOK_EVERY_S)
+        if facts.uplink and (watched := self._watching(slug)):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(watched.begun_s + KNOWN_WITHIN_S):
+                    await watched.has_entries.wait()
 
     async def follow(
         self, slug: str, facts: Facts, *, goes_on: bool = False

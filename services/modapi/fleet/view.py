@@ -71,6 +71,10 @@ class FleetView:
                 self._read_of, self._read_s = defined, time.monotonic()
             return self.last.rows
 
+    async def look_for_changes(self) -> None:
+        """Numbers what has changed. Raises StoreError."""
+        self.changes.look(await self.rows(), self.directory.defined)
+
     async def row(self, slug: str, defined: Mapping[str, DefinedInstance] | None = None) -> ServerRow:
         """One server as it is now. `defined`: all servers, if they were just read.
 

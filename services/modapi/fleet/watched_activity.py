@@ -44,6 +44,7 @@ class WatchedActivity:
 
     def __init__(self, store: Store, slug: str, faults: OwnFaults) -> None:
         self.begun_s = self.used_s = time.monotonic()
+        self.has_entries = asyncio.Event()  # the first ones have come
         self._shown = {kind: Journal(REMEMBERED, SHOWN_BYTES, bytes_of) for kind in ("event", "command")}
         self.journal: Journal[ActivityEntry] = Journal(KEPT_FOR_READERS, KEPT_BYTES, bytes_of)
         """For the readers of streams, in the order in which it became known."""
@@ -86,6 +87,8 @@ class WatchedActivity:
                 if kind in self._shown:
                     self._shown[kind].add(entry)
                 self.journal.add(entry)
+            if self.entries:
+                self.has_entries.set()
 
     async def _follow(self) -> None:
         # Also what came between a reader's look and the first one here: readers leave out what they know.

@@ -134,7 +134,6 @@ class PageAccess:
         """
         fields = await form_of(request)
         key = fields.get("key", "").encode("utf-8", "replace")
-        check_own_page(request.headers)
         if not hmac.compare_digest(reader.form_key.encode(), key if reader.form_key else b""):
             raise HTTPException(
                 403, "This form did not come from the page itself, or is too old: load the page again."
@@ -180,18 +179,15 @@ class PageAccess:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The texts of a form. Raises HTTPException if it is larger than MAX_FORM_BYTES."""
+    """The texts of a form. Raises HTTPException if it is larger than MAX_FORM_BYTES, or if it comes from
+    elsewhere, as far as the browser says."""
     try:
         body, _ = await read_body(request.scope, request.receive, refuse_beyond_bytes=MAX_FORM_BYTES)
     except TooLarge:
         raise HTTPException(413, "That is too much for a form.") from None
     except CutShort:
         raise HTTPException(400, "The form was cut short.") from None
-    return dict(parse_qsl(body.decode("latin-1")))
-
-
-def check_own_page(headers: Headers) -> None:
-    """Raises HTTPException if the form comes from elsewhere, as far as the browser says."""
+    headers = request.headers
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise HTTPException(403, "This form did not come from the page itself.")
     origin, host = headers.get("origin"), headers.get("host", "")
@@ -201,6 +197,7 @@ def check_own_page(headers: Headers) -> None:
             f"This form did not come from the page itself, which is {host} here. A proxy in front"
             " must leave the Host header as it is: with nginx, proxy_set_header Host $http_host.",
         )
+    return dict(parse_qsl(body.decode("latin-1")))
 
 
 def own_path(path: str) -> str:
