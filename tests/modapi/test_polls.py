@@ -28,6 +28,7 @@ from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from tests.support.ages import just_now
 from tests.support.redis_server import RedisServer
+from tests.support.silent_store import SilentStore
 from tests.support.waiting import until
 
 FIRST_S = 0.7
@@ -46,7 +47,6 @@ class Mod:
 
     def __init__(self, store: Store, slug: str, hold_polls_s: float = 5.0) -> None:
         self.store, self.slug = store, slug
-        self.stream = CommandStream(store, slug)
         self.registry = CollectorRegistry()
         metrics = ModapiMetrics(self.registry)
         self.served_instances = ServedInstances(store, metrics, logger, ModApi(hold_polls_s=hold_polls_s))
@@ -85,11 +85,10 @@ class Mod:
                 return poll
             assert isinstance(poll.exception(), StoreError)  # this process stood still: the mod polls again
 
-    async def ask(self) -> str:
+    async def ask(self, silent: SilentStore | None = None) -> str:
         name = new_operation_id(Action.SHUTDOWN)
-        assert await self.stream.enqueue(
-            Command(name, Action.SHUTDOWN, {}), time.monotonic() + HAND_OUT_WITHIN_S
-        )
+        stream = CommandStream(silent or self.store, self.slug)
+        assert await stream.enqueue(Command(name, Action.SHUTDOWN, {}), time.monotonic() + HAND_OUT_WITHIN_S)
         return name
 
     def ended(self) -> dict[Ending, int]:
@@ -105,6 +104,13 @@ class Mod:
 def names(polled: Polled) -> list[str]:
     assert polled.answer is not None
     return [operation["operationId"] for operation in orjson.loads(polled.answer)["operations"]]
+
+
+@pytest.fixture
+async def silent(redis_server: RedisServer) -> AsyncIterator[SilentStore]:
+    made = SilentStore(redis_server.url)
+    yield made
+    await made.close()
 
 
 @pytest.fixture
@@ -145,11 +151,10 @@ async def test_a_hold_without_a_command_ends_with_an_empty_answer(mod: Mod) -> N
 
 
 async def test_a_command_whose_hint_was_lost_goes_out_at_the_end_of_the_hold(
-    mod: Mod, monkeypatch: pytest.MonkeyPatch
+    mod: Mod, silent: SilentStore
 ) -> None:
-    monkeypatch.setattr(mod.polls, "wake", lambda: None)
     poll = await mod.held_poll()
-    name = await mod.ask()
+    name = await mod.ask(silent)
     polled = await poll
     assert names(polled) == [name]
     assert polled.held_s >= FIRST_S
@@ -157,7 +162,7 @@ async def test_a_command_whose_hint_was_lost_goes_out_at_the_end_of_the_hold(
 
 @pytest.mark.parametrize("lost", [False, True])
 async def test_a_poll_behind_an_empty_answer_is_held_without_a_look_until_a_hint_comes_or_a_second_is_over(
-    mod: Mod, lost: bool, monkeypatch: pytest.MonkeyPatch
+    mod: Mod, silent: SilentStore, lost: bool
 ) -> None:
     before = [await mod.held_poll()]
     mod.polls.rules.called(time.monotonic(), events=True)  # from now on 1.7 s
@@ -171,11 +176,8 @@ async def test_a_poll_behind_an_empty_answer_is_held_without_a_look_until_a_hint
         mod.looks = math.inf
         if poll.done() and poll.exception():
             return math.nan  # this process stood still until the next look was due
-        with monkeypatch.context() as patched:
-            if lost:
-                patched.setattr(mod.polls, "wake", lambda: None)
-            name = await mod.ask()
-            assert names(await poll) == [name]
+        name = await mod.ask(silent if lost else None)
+        assert names(await poll) == [name]
         return time.monotonic() - began_s
 
     def fits(took_s: float) -> bool:
@@ -204,18 +206,16 @@ async def test_no_command_is_taken_for_a_mod_that_has_hung_up(mod: Mod) -> None:
 
 @pytest.mark.parametrize("held", [False, True], ids=["at once", "after a hold"])
 async def test_no_command_is_lost_with_a_mod_that_hangs_up_while_redis_is_asked_for_it(
-    mod: Mod, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, held: bool
+    mod: Mod, silent: SilentStore, redis_server: RedisServer, held: bool
 ) -> None:
-    wake = mod.polls.wake
-    monkeypatch.setattr(mod.polls, "wake", lambda: None)
     await mod.poll()  # from now on it needs one round trip
     if held:
-        wake()  # so the next one looks at once, and not a second after this one
+        mod.polls.wake()  # so the next one looks at once, and not a second after this one
     poll = await mod.held_poll(long=True) if held else None
-    name = await mod.ask()
+    name = await mod.ask(silent)
     with redis_server.stopped():
         poll = poll or mod.poll()
-        wake()
+        mod.polls.wake()
         await asyncio.sleep(2 * GATHER_S)  # by then it has asked Redis, which does not answer
         mod.gone.set()
         assert (await poll).answer is None

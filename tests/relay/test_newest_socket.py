@@ -2,32 +2,15 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.relay.protocol.keys import keys_of
-from services.relay.store import leases
 from services.relay.store.client import Store
-from services.relay.store.leases import Lease
+from services.relay.store.leases import Lease, LeaseTimes
 from tests.support.redis_server import RedisServer
-
-
-@contextmanager
-def a_round_trip_of(seconds: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Makes each call to Redis take that long by the clock of this machine."""
-    now_s = [0.0]
-
-    def later() -> float:
-        now_s[0] += seconds
-        return now_s[0]
-
-    with monkeypatch.context() as patched:
-        patched.setattr(leases, "boottime_s", later)
-        yield
 
 
 async def identify(lease: Lease) -> None:
@@ -116,13 +99,10 @@ async def test_an_uplink_that_lost_the_lease_unawares_announces_nothing(store: S
     assert (await owner.renew()).newest
 
 
-async def test_an_identify_whose_announcement_took_long_is_not_sent(
-    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lease = Lease(store, slug, "one")
-    with a_round_trip_of(leases.ANNOUNCED_FOR_S, monkeypatch):
-        assert not await lease.announce_identify()
-    assert await lease.announce_identify()
+async def test_an_identify_whose_announcement_took_long_is_not_sent(store: Store, slug: str) -> None:
+    in_no_time = LeaseTimes(announced_for_s=0.0)
+    assert not await Lease(store, slug, "one", times=in_no_time).announce_identify()
+    assert await Lease(store, slug, "one").announce_identify()
 
 
 @pytest.mark.parametrize("newest", ["?older-version", "older-version"])

@@ -13,7 +13,6 @@ Each member is a RedisServer with `kill`, `start`, `pause`, `resume` and `ask(*c
 
 import contextlib
 import shutil
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -24,6 +23,7 @@ from redis.exceptions import RedisError
 
 from services.sim.ports import free_port
 from tests.support.redis_server import RedisServer, new_folder
+from tests.support.waiting import until_other_processes
 
 T = TypeVar("T")
 
@@ -369,15 +369,15 @@ def replicas_in_step(primary: RedisServer) -> int:
 
 def until(condition: Callable[[], T | None], within_s: float = HEALTHY_WITHIN_S) -> T:
     """Waits until a condition is true that other processes make true, and returns its value. Raises
-    AssertionError if it takes too long.
+    TimeoutError.
     """
-    deadline = time.monotonic() + within_s
-    while True:
+
+    def found() -> T | None:
         with contextlib.suppress(RedisError, OSError):
-            if found := condition():
-                return found
-        assert time.monotonic() < deadline, "the servers did not become a healthy set"
-        time.sleep(0.05)
+            return condition()
+        return None
+
+    return until_other_processes(found, "the servers did not become a healthy set", within_s)
 
 
 def _addresses(servers: Iterable[RedisServer], places: Iterable[Place]) -> str:

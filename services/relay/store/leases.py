@@ -33,10 +33,12 @@ _RELEASE = Script("release")
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """The lease ends `ttl_ms` after its last renewal. Its holder trusts it for `trusted_for_s` only."""
+    """The lease ends `ttl_ms` after its last renewal. Its holder trusts it for `trusted_for_s` only. An
+    identify is sent within `announced_for_s` from the call that announces it."""
 
     ttl_ms: int = TTL_MS
     trusted_for_s: float = TRUSTED_FOR_S
+    announced_for_s: float = ANNOUNCED_FOR_S
 
 
 LEASE_TIMES = LeaseTimes()
@@ -122,13 +124,13 @@ class Lease:
     async def announce_identify(self) -> bool:
         """Writes to Redis that an identify of ours follows. True: send it at once, before any other `await`.
 
-        False: the lease was ours and is not any more, or Redis took longer than ANNOUNCED_FOR_S. If the
+        False: the lease was ours and is not any more, or Redis took longer than `announced_for_s`. If the
         identify were sent then, Takaro could ask a socket that is not the owner's, and no uplink would know.
         Raises StoreError: then it must not be sent either.
         """
         asked_s = boottime_s()
         announced = await self._write_identify("begins", only_owner=self.held)
-        return announced and boottime_s() - asked_s < ANNOUNCED_FOR_S
+        return announced and boottime_s() - asked_s < self._times.announced_for_s
 
     async def note_identified(self) -> None:
         """Writes to Redis that Takaro has accepted the announced identify. Raises StoreError."""

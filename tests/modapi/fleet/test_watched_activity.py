@@ -1,11 +1,10 @@
 """What modapi keeps of a server that somebody watches."""
 
-import asyncio
-
 from services.modapi.fleet.watched_activity import SHOWN_BYTES, WatchedActivity, bytes_of
 from services.relay.instances.activity import ActivityEntry, publish
 from services.relay.service.faults import OwnFaults
 from services.relay.store.client import Store
+from tests.support.waiting import until
 
 SIZE = 60_000
 COUNT = 10
@@ -18,10 +17,12 @@ async def test_large_events_push_older_ones_out_but_no_commands(store: Store, sl
         for number in range(COUNT)
     ]
     stop = ActivityEntry("command", COUNT, "shutdown", {}, "answered", 5)
-    async with asyncio.timeout(30):
-        while not any(entry.kind == "command" for entry in watched.entries):  # until it has subscribed
-            publish(store, slug, "a run", enumerate([*events, stop]))
-            await asyncio.sleep(0.05)
+
+    def heard() -> bool:  # nothing, until it has subscribed
+        publish(store, slug, "a run", enumerate([*events, stop]))
+        return any(entry.kind == "command" for entry in watched.entries)
+
+    await until(heard)
     await watched.close()
     *kept, last = watched.entries
     assert last.what == "shutdown" and sum(map(bytes_of, kept)) <= SHOWN_BYTES

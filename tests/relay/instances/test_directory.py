@@ -24,7 +24,9 @@ from services.relay.protocol.keys import (
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import load
 from services.relay.store.client import Script, Store
+from tests.support.redis_server import RedisServer
 from tests.support.set_clock import set_clock
+from tests.support.silent_store import SilentStore
 from tests.support.waiting import until
 
 
@@ -98,10 +100,11 @@ async def test_a_server_with_the_name_of_another_is_warned_of_once(
 
 
 async def test_a_change_is_found_at_the_next_look_without_its_hint(
-    followed: Followed, store: Store, monkeypatch: pytest.MonkeyPatch
+    followed: Followed, redis_server: RedisServer
 ) -> None:
-    monkeypatch.setattr(store, "hint", lambda *_: None)
-    await Registry(store, list).create("two", "Server two")
+    silent = SilentStore(redis_server.url)
+    await Registry(silent, list).create("two", "Server two")
+    await silent.close()
     await followed.serves("one", "two")
     assert LOOK_EVERY_S < 2.0
 

@@ -29,7 +29,7 @@ from tests.conftest import CALL_TIMEOUT_S
 from tests.support.exact_clock import exact
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.redis_sets import RedisCluster, SentinelSet
-from tests.support.waiting import until, until_connected
+from tests.support.waiting import until, until_connected, until_other_processes
 
 Servers = RedisServer | SentinelSet | RedisCluster
 
@@ -200,6 +200,12 @@ async def test_a_write_that_is_found_done_counts_only_with_its_replicas(servers:
         assert found == [Appended(NOT_ASKED, 1), None, True]
 
 
+def offsets(primary: RedisServer) -> tuple[int, list[int]]:
+    """How much it has written, and how much of it each of its replicas has confirmed."""
+    told = primary.ask("INFO", "replication")
+    return told["master_repl_offset"], [told[f"slave{n}"]["offset"] for n in range(told["connected_slaves"])]
+
+
 @contextlib.contextmanager
 def without_replicas(servers: Servers) -> Iterator[None]:
     """Freezes all replicas after they have confirmed all writes."""
@@ -209,7 +215,9 @@ def without_replicas(servers: Servers) -> Iterator[None]:
         frozen = [replica for primary in servers.primaries() for replica in servers.replicas_of(primary)]
     else:
         frozen = servers.replicas()
-    time.sleep(1.1)
+    for primary in servers.primaries() if isinstance(servers, RedisCluster) else [servers.primary()]:
+        written, _ = offsets(primary)
+        until_other_processes(lambda at=written, of=primary: min(offsets(of)[1]) >= at)  # type: ignore[misc]
     with contextlib.ExitStack() as stopped:
         for replica in frozen:
             stopped.enter_context(replica.stopped())

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from statistics import median
 from typing import Any
 
@@ -23,8 +23,7 @@ from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import PacedHandler
 from services.relay.service.settings import Instance
-from services.relay.store.client import Store
-from services.relay.store.clock import AgeRange, SteppedClock
+from services.relay.store.client import Store, pairs
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
 from services.relay.store.lease_look import LeaseLook
@@ -394,23 +393,23 @@ def happened(scene: Scene) -> list[str]:
     ]
 
 
-@pytest.fixture
-def a_minute_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takaro was away for a minute after the events were accepted."""
-    age_of = SteppedClock.age
+async def a_minute_passes(scene: Scene) -> None:
+    """Takaro is away for a minute: the events that wait become that much older."""
+    events = keys_of(scene.slug).events
+    entries = await scene.store.send("XRANGE", events, "-", "+")
+    await scene.store.send("DEL", events)
+    for entry, fields in entries:
+        ms, _, number = entry.decode().partition("-")
+        older = dict(pairs(fields)) | {b"at": int(ms) - 60_000}
+        await scene.store.send("XADD", events, f"{int(ms) - 60_000}-{number}", *chain(*older.items()))
 
-    def a_minute_older(clock: SteppedClock, at_ms: float, now_s: float, *, behind: bool = False) -> AgeRange:
-        return age_of(clock, at_ms - 60_000, now_s, behind=behind)
 
-    monkeypatch.setattr(SteppedClock, "age", a_minute_older)
-
-
-@pytest.mark.usefixtures("a_minute_later")
 async def test_a_chat_line_that_waited_through_an_outage_never_fires_and_its_neighbours_arrive(
     scene: Scene,
 ) -> None:
     await append_all(scene, moved(1, "connected"), chat(1, "/kit"), line(1), chat(2, "/home"))
     await append_all(scene, moved(1, "disconnected"))
+    await a_minute_passes(scene)
     scene.start()
     await scene.emptied()
     assert sorted(happened(scene)) == ["log line 1", "player-connected", "player-disconnected"]
@@ -418,20 +417,20 @@ async def test_a_chat_line_that_waited_through_an_outage_never_fires_and_its_nei
     assert scene.count("dayz_relay_events_delivered_total", type="chat-message") == 0
 
 
-@pytest.mark.usefixtures("a_minute_later")
 async def test_a_stream_of_old_chat_is_emptied_without_sending(scene: Scene) -> None:
     await append_all(scene, *(chat(1, f"/kit {number}") for number in range(150)))
+    await a_minute_passes(scene)
     scene.start()
     await scene.emptied()
     assert happened(scene) == []
     assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 150
 
 
-@pytest.mark.usefixtures("a_minute_later")
 async def test_the_list_of_the_mod_counts_more_than_events_that_waited(scene: Scene) -> None:
     said = b"%.3f %b" % (time.time() - 10, orjson.dumps([somebody(2)]))
     await scene.store.send("HSET", keys_of(scene.slug).mirror, "online", said)
     await append_all(scene, moved(1, "connected"), moved(2, "disconnected"))
+    await a_minute_passes(scene)
     scene.start()
     await scene.emptied()
     answer = await scene.takaro.request(scene.identity, Action.GET_PLAYERS)

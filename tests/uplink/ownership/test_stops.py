@@ -193,9 +193,12 @@ async def test_an_instance_that_fails_by_a_fault_of_ours_stops_no_other(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tend, odd = InstanceOwner.tend, f"{scene.slug}-odd"
+    failed = 0
 
     async def failing(owner: InstanceOwner, **how: Any) -> None:
+        nonlocal failed
         if owner.instance.slug == odd:
+            failed += 1
             raise RuntimeError("by a fault of ours")
         await tend(owner, **how)
 
@@ -204,5 +207,5 @@ async def test_an_instance_that_fails_by_a_fault_of_ours_stops_no_other(
         only = scene.start(odd)
         await scene.linked()
         await until(lambda: f"[{odd}] a fault of the program in a loop" in caplog.text)
-        await asyncio.sleep(0.3)  # three more looks
+        await until(lambda: failed > 3)
     assert not only.done() and caplog.text.count("a fault of the program") == 1

@@ -29,6 +29,17 @@ from tests.support.redis_server import RedisServer, binaries
 from tests.support.waiting import until
 
 
+class WatchedStream(CommandStream):
+    """Counts the reads that found results."""
+
+    reads = 0
+
+    async def results(self, after: str, count: int) -> list[tuple[str, str, Outcome]]:
+        found = await super().results(after, count)
+        self.reads += bool(found)
+        return found
+
+
 class Asker:
     """The command queue of one uplink."""
 
@@ -36,8 +47,8 @@ class Asker:
         self.registry = CollectorRegistry()
         self.lease = Lease(store, slug, "an uplink")
         self.stalls = Stalls(boottime_s())
-        stream, metrics = CommandStream(store, slug), UplinkMetrics(self.registry)
-        results = ResultReader(stream, self.lease, metrics, CommandTimes(**times))
+        self.stream, metrics = WatchedStream(store, slug), UplinkMetrics(self.registry)
+        results = ResultReader(self.stream, self.lease, metrics, CommandTimes(**times))
         self.ended: list[Outcome] = []
         self.command_queue = CommandQueue(
             results,
@@ -113,26 +124,15 @@ async def test_each_of_two_uplinks_gets_its_own_results_and_leaves_the_others(sc
     assert owner.unclaimed == other.unclaimed == 0
 
 
-async def test_results_of_refreshes_are_read_together_and_others_at_once(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read, reads = CommandStream.results, 0
-
-    async def counted(stream: CommandStream, after: str, count: int) -> list[tuple[str, str, Outcome]]:
-        nonlocal reads
-        found = await read(stream, after, count)
-        reads += bool(found)
-        return found
-
+async def test_results_of_refreshes_are_read_together_and_others_at_once(scene: Scene) -> None:
     owner = scene.begin(read_refreshes_every_s=1.0)
     await owner.lease.renew()
     refreshes = [owner.ask(request_waits=False) for _ in range(8)]
     await scene.handed(8)
-    monkeypatch.setattr(CommandStream, "results", counted)
     # Together: after it has found results, it reads at once again.
     await asyncio.gather(*(scene.complete(operation_id, "a refresh") for operation_id, _ in refreshes))
     await asyncio.gather(*(answer for _, answer in refreshes))
-    assert reads <= 2  # two, if a moment of reading lies between them
+    assert owner.stream.reads <= 2  # two, if a moment of reading lies between them
 
 
 async def test_a_result_that_a_request_waits_for_is_read_at_once(scene: Scene) -> None:
@@ -184,26 +184,14 @@ async def test_a_command_that_is_cut_short_has_ended_as_well(scene: Scene) -> No
     assert asker.ended == [failures.CUT_SHORT]
 
 
-async def test_results_are_found_in_a_new_stream_with_lower_ids(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_results_are_found_in_a_new_stream_with_lower_ids(scene: Scene) -> None:
     owner = scene.begin(kept_s=0.0)
     await owner.lease.renew()
     results = keys_of(scene.slug).results
     future = b'{"value":null,"error":""}'
     await scene.store.send("XADD", results, "9999999999999-0", "operation", "x", "outcome", future)
-    with monkeypatch.context() as watched:
-        read, future_read = CommandStream.results, asyncio.Event()
-
-        async def noted(stream: CommandStream, after: str, count: int) -> list[tuple[str, str, Outcome]]:
-            found = await read(stream, after, count)
-            if found:
-                future_read.set()
-            return found
-
-        watched.setattr(CommandStream, "results", noted)
-        owner.command_queue.results.wake()
-        await asyncio.wait_for(future_read.wait(), 30.0)
+    owner.command_queue.results.wake()
+    await until(lambda: owner.stream.reads)
     await scene.store.send("DEL", results)  # it expired
     operation_id, answer = owner.ask()
     await scene.handed(1)

@@ -9,6 +9,7 @@ import pytest
 from services.relay.service.http import arrivals
 from services.relay.service.http.arrivals import TICK_S, Arrivals, CallerConnection
 from services.relay.service.stalls import ALIVE_EVERY_S, READ_WITHIN_S
+from tests.support.waiting import until_other_processes
 
 linux = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux says when bytes came")
 
@@ -62,8 +63,7 @@ def test_after_a_standstill_each_request_is_as_old_as_its_bytes(
     one = made(clocks)
     clocks.passed_s = 20.0  # it stood still, but these came only now: one at once, one a moment later
     with connected(listener) as first:
-        while not (known := arrivals.connection_info(first)) or known.silent_s < 0.3:
-            time.sleep(0.05)
+        until_other_processes(lambda: (known := arrivals.connection_info(first)) and known.silent_s >= 0.3)
         with connected(listener), listener.accept()[0] as old, listener.accept()[0] as new:
             older, newer = one.begun(CallerConnection(old)), one.begun(CallerConnection(new))
             assert older.after_stall() and newer.after_stall()

@@ -73,10 +73,20 @@ class Uplink:
 
     def __init__(self, settings: Alerts, store: Store, times: AlertTimes) -> None:
         self.seen: dict[str, Sighting] = {}
+        self.looks = 0
         self.counted: list[tuple[str, bool]] = []
         counted = lambda target, sent: self.counted.append((target, sent))  # noqa: E731
-        alerts = AlertSender(settings, store, lambda: self.seen, counted, times=times)
+        alerts = AlertSender(settings, store, self.look, counted, times=times)
         self.running = asyncio.create_task(alerts.run())
+
+    def look(self) -> dict[str, Sighting]:
+        self.looks += 1
+        return self.seen
+
+    async def many_looks(self) -> None:
+        """Until another message would have come."""
+        looks = self.looks
+        await until(lambda: self.looks >= looks + 10)
 
 
 @contextlib.asynccontextmanager
@@ -116,7 +126,7 @@ async def test_the_next_owner_does_not_repeat_an_alert(store: Store, slug: str, 
         async with an_uplink(Alerts(discord_url=hook.url), store) as uplink:
             uplink.seen = {slug: REFUSED}
             await until(lambda: len(hook.bodies) == 1)
-            await asyncio.sleep(0.2)  # a second message would come now
+            await uplink.many_looks()
     assert len(hook.bodies) == 1
 
 
@@ -181,7 +191,7 @@ async def test_an_alert_that_one_target_has_taken_is_not_sent_again(
     async with an_uplink(both, store, again_after_s=0.0) as uplink:
         uplink.seen = {slug: REFUSED}
         await until(lambda: len(uplink.counted) == 2)
-        await asyncio.sleep(0.2)  # a third message would come now
+        await uplink.many_looks()
     assert sorted(sent for _, sent in uplink.counted) == [False, True] and len(hook.bodies) == 2
 
 
@@ -212,8 +222,8 @@ async def test_a_name_and_a_password_in_a_url_are_sent(store: Store, slug: str, 
 
 async def test_without_a_target_the_instances_are_not_looked_at(store: Store) -> None:
     async with an_uplink(Alerts(), store) as uplink:
-        await asyncio.sleep(0.1)  # several looks
-        assert not uplink.running.done() and uplink.counted == []
+        await asyncio.sleep(0)
+        assert not uplink.running.done() and uplink.counted == [] and uplink.looks == 0
 
 
 async def test_a_target_with_an_untrusted_certificate_gets_nothing(
