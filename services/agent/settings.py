@@ -23,8 +23,8 @@ DENY = (
 
 MAX_PER_S = 20.0
 
-_CLASS = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]?", re.DOTALL)
-_BRACES = re.compile(r"\{[^}]*\}")
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]?|\{[^}]*\}|.", re.DOTALL)
+"""A piece of a regular expression that no comma splits: an escape, a class, a repeat, a character."""
 
 
 class AgentSettings(NamedTuple):
@@ -92,19 +92,13 @@ def split_patterns(text: str) -> list[str]:
     An expression with a bracket that is never closed takes the rest of the text. It does not compile, so the
     caller can show it as it was written.
     """
-    parts = [""]
-    at = depth = 0
-    while at < len(text):
-        char = text[at]
-        end = at + (2 if char == "\\" else 1)
-        if found := _CLASS.match(text, at) or _BRACES.match(text, at):
-            end = found.end()
-        depth = max(0, depth + (char == "(") - (char == ")"))
-        if char == "," and not depth:
+    parts, depth = [""], 0
+    for token in _TOKEN.findall(text):
+        depth = max(0, depth + (token == "(") - (token == ")"))
+        if token == "," and not depth:
             parts.append("")
         else:
-            parts[-1] += text[at:end]
-        at = end
+            parts[-1] += token
     return [part.strip() for part in parts if part.strip()]
 
 

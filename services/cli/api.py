@@ -56,20 +56,13 @@ class RelayApi:
         return f"/servers/{quote(slug, safe='')}{more}"
 
     async def get(self, path: str, **query: Any) -> Any:
-        return await self.call("GET", path, query=query)
+        return await self.call("GET", path, params=query)
 
     async def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        return await self.call("POST", path, body=body)
+        return await self.call("POST", path, json=body)
 
-    async def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: dict[str, Any] | None = None,
-        body: dict[str, Any] | None = None,
-    ) -> Any:
-        """The JSON of the answer; None if it has none."""
+    async def call(self, method: str, path: str, **content: Any) -> Any:
+        """The JSON of the answer; None if it has none. `content`: what httpx takes, `params` or `json`."""
         import httpx
 
         if method != "GET" and not self._is_known:
@@ -77,7 +70,7 @@ class RelayApi:
         within_s = ANSWER_WITHIN_S if method == "GET" else CHANGE_WITHIN_S
         timeout = httpx.Timeout(within_s, connect=CONNECT_WITHIN_S)
         try:
-            answer = await self.client.request(method, path, params=query, json=body, timeout=timeout)
+            answer = await self.client.request(method, path, timeout=timeout, **content)
         except (httpx.TransportError, OSError) as error:
             raise self.away(error) from None
         if not answer.is_success:

@@ -70,8 +70,8 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
             tell("Services", await doctor_here.services_of_compose(settings))
         else:
             tell("Services", await doctor_here.services(settings, store))
-        if settings.redis.url is None and redis[0].level is VerdictLevel.BAD and (wrong := complaint(data)):
-            redis = [bad(wrong)]  # that is why the store of `up` cannot be used
+        if settings.redis.url is None and redis[0].level is VerdictLevel.BAD and (damage := complaint(data)):
+            redis = [bad(damage)]  # that is why the store of `up` cannot be used
         tell("Redis", redis)
         with waiting_for("Takaro"):
             found = await takaro
@@ -82,19 +82,15 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
             tell(f"Identify as {identify}", identified)
         if alerts:
             tell("Alerts", await doctor_elsewhere.alerts(settings.alerts))
-    is_wrong = any(verdict.level is VerdictLevel.BAD for _, verdict in told)
+    levels = Counter(verdict.level for _, verdict in told)
+    wrong, notes = levels[VerdictLevel.BAD], levels[VerdictLevel.WARN]
     if as_json:
-        print_json({"ok": not is_wrong, "verdicts": [{"section": at, **asdict(one)} for at, one in told]})
+        print_json({"ok": not wrong, "verdicts": [{"section": at, **asdict(one)} for at, one in told]})
     else:
-        colour = "bold red" if is_wrong else "bold green"
-        show("", Text(f"{_sum([one for _, one in told])}.", colour))
-    return int(is_wrong)
-
-
-def _sum(told: Sequence[Verdict]) -> str:
-    levels = Counter(verdict.level for verdict in told)
-    wrong = many(levels[VerdictLevel.BAD], "problem") if levels[VerdictLevel.BAD] else "Nothing is wrong"
-    return f"{wrong}; {many(levels[VerdictLevel.WARN], 'note')}" if levels[VerdictLevel.WARN] else wrong
+        total = many(wrong, "problem") if wrong else "Nothing is wrong"
+        total += f"; {many(notes, 'note')}." if notes else "."
+        show("", Text(total, "bold red" if wrong else "bold green"))
+    return int(wrong > 0)
 
 
 async def _told(looking: Awaitable[list[Verdict]]) -> list[Verdict]:

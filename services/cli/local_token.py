@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from services.cli import private_files
+from services.relay.service import under_up
 
 NAME = "admin-token"
 TOKEN_BYTES = 32
@@ -42,7 +43,4 @@ def in_force(data: Path) -> Iterator[str]:
 def read(data: Path) -> str:
     """The token of the `up` that runs with the folder `data`; "" if there is none, or if this user may not
     read it."""
-    try:
-        return (data / NAME).read_text("ascii").strip()
-    except (OSError, ValueError):
-        return ""
+    return under_up.local_token({under_up.LOCAL_TOKEN_FILE: str(data / NAME)})

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ async def start(argv: tuple[str, ...], environ: Mapping[str, str], folder: Path 
     """
     how: dict[str, Any]
     if sys.platform == "win32":
-        _end_children_with_us()
+        _job_of_children()
         how = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     else:
         # What it writes, players and tokens, is for this user only.
@@ -58,13 +59,12 @@ def send(process: Process, number: int) -> None:
 
 
 if sys.platform == "win32":
-    _jobs: list[object] = []
-    """The job object of this process. Windows ends all processes of a job when its last handle is closed, and
-    it closes ours when this process ends, however it ends."""
 
-    def _end_children_with_us() -> None:
-        if _jobs:
-            return
+    @cache
+    def _job_of_children() -> object:
+        """The job object of this process and its children. Windows ends all processes of a job when its last
+        handle is closed. The cache keeps ours until this process ends, however it ends.
+        """
         # Its stubs say that it returns nothing.
         job: Any = win32job.CreateJobObject(None, "")  # type: ignore[func-returns-value]
         kind = win32job.JobObjectExtendedLimitInformation
@@ -72,7 +72,7 @@ if sys.platform == "win32":
         limits["BasicLimitInformation"]["LimitFlags"] |= win32job.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
         win32job.SetInformationJobObject(job, kind, limits)
         win32job.AssignProcessToJobObject(job, win32api.GetCurrentProcess())
-        _jobs.append(job)
+        return job
 
 else:
 

@@ -16,8 +16,7 @@ from docs.panels import DASHBOARDS, LINK, LINK_COLOURS, STAT, TABLE, TEXT, Panel
 from services.relay.protocol.link_states import LinkState
 from services.relay.service.lifecycle import cancelled
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.life import live
-from services.sim.main import keep_asking
+from services.sim.main import keep_asking, live
 from tests.flows.conftest import make_world
 from tests.monitoring.prometheus import PROMETHEUS_THERE, Prometheus, prometheus, promtool_test
 

@@ -10,9 +10,8 @@ from typing import Any
 import orjson
 
 from services.sim.dayz.generations import Generation
-from services.sim.dayz.life import happen
 from services.sim.dayz.server import DayzServer, SimModConfig
-from services.sim.main import run_mod, run_takaro
+from services.sim.main import happen, run_mod, run_takaro
 from tests.support.watchers import Watchers
 
 

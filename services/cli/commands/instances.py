@@ -105,7 +105,7 @@ async def change(
     changes = {field: value for field, value in given.items() if value is not None}
     if not changes:
         raise ConfigError("nothing is to be changed: give --name, --registration-token-file or both")
-    changed = await relay.call("PATCH", relay.path(slug), body=changes)
+    changed = await relay.call("PATCH", relay.path(slug), json=changes)
     what = " and ".join(field.replace("_", " ") for field in changes)
     return Output(changed, f"{slug} has a new {what}: running services use it within two seconds.")
 
@@ -159,7 +159,7 @@ async def remove(
     """Remove a server; its data is deleted a day later."""
     if purge and not is_meant(f"Delete all that is kept of {slug}, for good?", yes=yes):
         return 1
-    await relay.call("DELETE", relay.path(slug), query={"purge": purge})
+    await relay.call("DELETE", relay.path(slug), params={"purge": purge})
     kept = (
         "within a minute" if purge else "in 24 hours; adding it again with the same identity token keeps it"
     )
