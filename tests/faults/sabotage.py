@@ -13,7 +13,7 @@ from services.relay.protocol.errors import LostLease
 from services.relay.protocol.records import Command
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
-from services.relay.store.lease_look import LeaseLook
+from services.relay.store.lease_renewal import LeaseRenewal
 from services.relay.store.leases import Lease
 from services.uplink.events.progress import StreamEvent
 from services.uplink.events.receipts import Receipts
@@ -43,11 +43,11 @@ def no_lease() -> None:
     """Every uplink acts as the owner of all instances, and can acknowledge their events."""
     renew, ack = Lease.renew, EventStream.ack
 
-    async def always_ours(self: Lease, **options: Any) -> LeaseLook:
-        look = await renew(self, **options)
+    async def always_ours(self: Lease, **options: Any) -> LeaseRenewal:
+        renewal = await renew(self, **options)
         self.held, self.trusted_until_s = True, float("inf")
         self._renewed.set()
-        return look._replace(mine=True, wanted="")
+        return renewal._replace(mine=True, wanted="")
 
     async def never_fenced(self: EventStream, *args: Any) -> None:
         try:

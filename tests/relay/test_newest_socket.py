@@ -58,12 +58,12 @@ async def test_an_identify_without_an_answer_stays_open_until_the_owner_ends_it(
     await owner.renew()
     assert await dead.announce_identify()
     await identify(owner)
-    look = await owner.renew()
-    assert not look.newest and look.open_identifies == dead.token
-    look = await owner.renew(ended_identifies="another open_identifies")
-    assert look.open_identifies == dead.token
-    look = await owner.renew(ended_identifies=look.open_identifies)
-    assert not look.newest and not look.open_identifies
+    found = await owner.renew()
+    assert not found.newest and found.open_identifies == dead.token
+    found = await owner.renew(ended_identifies="another open_identifies")
+    assert found.open_identifies == dead.token
+    found = await owner.renew(ended_identifies=found.open_identifies)
+    assert not found.newest and not found.open_identifies
     await identify(owner)
     assert (await owner.renew()).newest
 
@@ -73,8 +73,8 @@ async def test_our_identify_on_a_lost_socket_may_still_be_the_last(store: Store,
     await owner.renew()
     assert await owner.announce_identify()
     assert await owner.announce_identify()
-    look = await owner.renew()
-    assert look.newest and not look.open_identifies, "it identifies: nothing can be done before the answer"
+    found = await owner.renew()
+    assert found.newest and not found.open_identifies, "it identifies: nothing can be done before the answer"
     await owner.note_identified()
     assert not (await owner.renew()).newest and not await other.identified_elsewhere()
     for _ in range(2):
@@ -109,8 +109,10 @@ async def test_an_identify_whose_announcement_took_long_is_not_sent(store: Store
 async def test_a_record_of_an_older_version_is_read(store: Store, slug: str, newest: str) -> None:
     owner = Lease(store, slug, "owner")
     await store.send("HSET", keys_of(slug).link, "newest", newest)
-    look = await owner.renew()
-    assert not look.newest and look.open_identifies == newest.removeprefix("older-version").removeprefix("?")
+    found = await owner.renew()
+    assert not found.newest and found.open_identifies == newest.removeprefix("older-version").removeprefix(
+        "?"
+    )
     await identify(owner)
     assert (await owner.renew()).newest is (newest == "older-version")
 

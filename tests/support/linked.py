@@ -62,8 +62,8 @@ class Uplink:
 
     async def _renew(self) -> None:
         while True:
-            look = await self.lease.renew()
-            self.owned.looked(look)
+            renewal = await self.lease.renew()
+            self.owned.renewed(renewal)
             await self.owned.status.publish()
             await asyncio.sleep(RENEW_EVERY_S)
 

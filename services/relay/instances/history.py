@@ -117,27 +117,27 @@ class LinkedTime:
     def __init__(self, store: Store, slug: str) -> None:
         self._store = store
         self._key = keys_of(slug).linked
-        self._looked_ms = 0
+        self._counted_ms = 0
         self._linked_ms = 0
         self._written_to = 0  # number of the half hour
 
-    def looked(self, now_ms: int, *, linked: bool) -> None:
+    def count_until(self, now_ms: int, *, linked: bool) -> None:
         """Counts the time since the last call if the link is ready now. Once a minute it is written down,
         and in each half hour the first time at once. `now_ms` is Redis' clock."""
-        is_first = self._looked_ms // 1000 // LENGTH_S != self._written_to
-        if is_first or now_ms // 60_000 != self._looked_ms // 60_000:
+        is_first = self._counted_ms // 1000 // LENGTH_S != self._written_to
+        if is_first or now_ms // 60_000 != self._counted_ms // 60_000:
             self.write()
-        step_ms = now_ms - self._looked_ms
+        step_ms = now_ms - self._counted_ms
         if linked and 0 < step_ms <= LONGEST_STEP_MS:
             self._linked_ms += step_ms
-        self._looked_ms = now_ms
+        self._counted_ms = now_ms
 
     def write(self) -> None:
-        """Adds what was counted to the half hour of the last look. If Redis is away, it is lost."""
+        """Adds what was counted to the half hour of the last count. If Redis is away, it is lost."""
         seconds, self._linked_ms = divmod(self._linked_ms, 1000)
         if not seconds:
             return
-        number = self._looked_ms // 1000 // LENGTH_S
+        number = self._counted_ms // 1000 // LENGTH_S
         self._store.send_unawaited("HINCRBY", self._key, number, seconds)
         if number != self._written_to:
             self._written_to = number

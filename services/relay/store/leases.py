@@ -14,7 +14,7 @@ from services.relay.protocol.keys import WAKE_LEASES, keys_of
 from services.relay.service.clocks import boot_id, boottime_s
 from services.relay.store.client import Script, Store
 from services.relay.store.clock import ClockStep, SteppedClock
-from services.relay.store.lease_look import LeaseLook
+from services.relay.store.lease_renewal import LeaseRenewal
 
 TTL_MS = 5_000
 RENEW_EVERY_S = 1.0
@@ -64,7 +64,7 @@ class Lease:
         self._uplink = uplink
         self._times = times
         keys = self._keys = keys_of(slug)
-        self._looked_at = keys.lease, keys.events, keys.results, keys.contact, keys.watched, keys.link
+        self._read_keys = keys.lease, keys.events, keys.results, keys.contact, keys.watched, keys.link
         self.token = secrets.token_hex(12)
         self.held = False
         # Until when, on boottime_s(), the holder may write to Takaro: later, the lease could end before the
@@ -74,7 +74,7 @@ class Lease:
 
     async def renew(
         self, *, take: bool = True, dead: str = "", want: str = "", ended_identifies: str = ""
-    ) -> LeaseLook:
+    ) -> LeaseRenewal:
         """Renews the lease if it is ours, and takes it if it is free and `take` is set.
 
         A record that is still `dead` counts as free. `want` is what to write if we stand by for it. Open
@@ -86,7 +86,7 @@ class Lease:
         asked_s = boottime_s()
         mine, newest, open_identifies, record, wanted, watched, *facts = await self._store.run(
             _RENEW,
-            self._looked_at,
+            self._read_keys,
             self.token,
             self._uplink,
             self._times.ttl_ms,
@@ -102,13 +102,13 @@ class Lease:
             self._renewed.set()
             self._renewed.clear()  # whoever waits has been woken
         texts = [text.decode() for text in (open_identifies, record, wanted, watched)]
-        look = LeaseLook(bool(mine), bool(newest), *texts, *facts)
-        self._observe_clock(look.now_ms, asked_s)
-        if not look.batches:
+        renewal = LeaseRenewal(bool(mine), bool(newest), *texts, *facts)
+        self._observe_clock(renewal.now_ms, asked_s)
+        if not renewal.batches:
             self.empty_s = max(self.empty_s, asked_s)
-        return look
+        return renewal
 
-    async def look_at_clock(self) -> None:
+    async def read_clock(self) -> None:
         """Reads Redis' clock now. Raises StoreError."""
         asked_s = boottime_s()
         self._observe_clock(await self._store.read_clock(self._keys.lease) // 1000, asked_s)

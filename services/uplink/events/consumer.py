@@ -52,7 +52,7 @@ class StreamConsumer:
         self.unread = True  # whether there may be events that were not read
         self._brought = b""  # all that is unread, if a hint brought it
         self.woken = asyncio.get_running_loop().create_future()
-        """Done when the pump has to look again: new events, a pong, an error, the time, or the end."""
+        """Done when the pump has to go on: new events, a pong, an error, the time, or the end."""
         self.watched = False  # somebody watches the activity, and wants to see at once what Takaro has
         self.logger = InstanceLogger(logger, stream.slug)
         self._stream = stream
@@ -64,7 +64,7 @@ class StreamConsumer:
         self._joined = joined
 
     def wake(self, *, unread: bool = True, batch: bytes = b"") -> None:
-        """Makes the pump look again, and if `unread`, also for new events. `batch` is what a hint brought."""
+        """Makes the pump go on, and if `unread`, read new events. `batch` is what a hint brought."""
         if unread:  # what is not alone is read from the stream
             self._brought = b"" if self.unread else batch
             self.unread = True
@@ -95,7 +95,7 @@ class StreamConsumer:
         now_s, oldest_s, aged = self._ages(entries, empty_s)
         if oldest_s > ages.YOUNG_S and self.lease.clock.read_s < asked_s:
             # Redis' clock may have been set since it was read. No event is dropped because of such a reading.
-            await until_redis_answers(self.lease.look_at_clock)
+            await until_redis_answers(self.lease.read_clock)
             now_s, _, aged = self._ages(entries, empty_s)
         events: list[StreamEvent] = []
         progress.largest_events = 1

@@ -53,10 +53,10 @@ class GapQueue:
     """
 
     def __init__(self) -> None:
-        self.unseen: deque[StreamEvent] = deque()  # events that were read and not looked at yet, in order
-        self.waiting = 0  # number of events that wait for their gaps; from LOOKAHEAD on no more are looked at
+        self.unseen: deque[StreamEvent] = deque()  # events that were read and are in no lane yet, in order
+        self.waiting = 0  # number of events that wait for their gaps; from LOOKAHEAD on no more enter a lane
         self._lanes: dict[str, deque[_Waiting]] = {}  # those in which an event waits
-        self._due: list[tuple[float, str]] = []  # a heap: when each such lane must be looked at
+        self._due: list[tuple[float, str]] = []  # a heap: when each such lane is due
         self._last: dict[tuple[str, str], tuple[_Write, bool]] = {}  # by lane, and text of a line
         self._forgotten_s = NOW
         self._write = _Write()

@@ -1,4 +1,4 @@
-"""Decides what an uplink does about the lease of one instance, by what each look at it finds. Pure.
+"""Decides what an uplink does about the lease of one instance, by what each renewal of the lease finds. Pure.
 
 An instance moves without an interruption: the uplink that it belongs to writes into the lease that it stands
 by, then dials. Only when it has an identified socket, the owner hands over (protocol.md T3: Takaro takes
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto, unique
 
-from services.relay.store.lease_look import LeaseLook
+from services.relay.store.lease_renewal import LeaseRenewal
 
 STILL_FOR_S = 10.0
 """A lease whose record has not changed for twice its time to live counts as free, whatever its time to live
@@ -18,8 +18,8 @@ says: after Redis' clock was set back, that may be hours. After the same time, a
 an answer has reached Takaro, or never will."""
 
 PATIENCE_S = 0.8
-"""Time for which a free lease is left to the uplink that the instance belongs to. The looks are a second
-apart, and a reply takes its time: with 1 s, the second look after the lease's end came too early."""
+"""Time for which a free lease is left to the uplink that the instance belongs to. The renewals are a
+second apart, and a reply takes its time: with 1 s, the second one after the lease's end came too early."""
 
 WANTED_FOR_S = 3.5  # an uplink that wants a lease says so each second; without that for so long it is gone
 
@@ -36,8 +36,8 @@ class ClaimState(Enum):
 
 
 @unique
-class LookResult(Enum):
-    """The result of a look, as far as it matters in the state."""
+class LeaseFinding(Enum):
+    """What a renewal finds, as far as it matters in the state."""
 
     OTHERS = auto()  # the lease is free or held by another uplink
     MOVABLE = auto()  # the same, but the instance belongs to this uplink and may move now
@@ -56,44 +56,44 @@ class ClaimStep(Enum):
     BEGIN_ANEW = auto()  # the same, but Takaro does not ask the socket that we stood by with
     STAND_BY = auto()  # get a socket ready, without the lease
     HAND_OVER = auto()  # release the lease and leave the socket
-    LOOK_AFTER_SOCKET = auto()  # replace the socket: Takaro asks one of an uplink that is gone
+    REPLACE_SOCKET = auto()  # replace the socket: Takaro asks one of an uplink that is gone
     LOST = auto()  # another uplink owns the instance
 
 
-MOVES: dict[ClaimState, dict[LookResult, tuple[ClaimState, ClaimStep]]] = {
+MOVES: dict[ClaimState, dict[LeaseFinding, tuple[ClaimState, ClaimStep]]] = {
     ClaimState.WATCHING: {
-        LookResult.OTHERS: (ClaimState.WATCHING, ClaimStep.NOTHING),
-        LookResult.MOVABLE: (ClaimState.STANDING_BY, ClaimStep.STAND_BY),
-        LookResult.ASKED: (ClaimState.OWNER, ClaimStep.BEGIN),
-        LookResult.UNASKED: (ClaimState.OWNER, ClaimStep.BEGIN_ANEW),
+        LeaseFinding.OTHERS: (ClaimState.WATCHING, ClaimStep.NOTHING),
+        LeaseFinding.MOVABLE: (ClaimState.STANDING_BY, ClaimStep.STAND_BY),
+        LeaseFinding.ASKED: (ClaimState.OWNER, ClaimStep.BEGIN),
+        LeaseFinding.UNASKED: (ClaimState.OWNER, ClaimStep.BEGIN_ANEW),
     },
     ClaimState.STANDING_BY: {
-        LookResult.OTHERS: (ClaimState.STANDING_BY, ClaimStep.NOTHING),
-        LookResult.ASKED: (ClaimState.OWNER, ClaimStep.BEGIN),
-        LookResult.UNASKED: (ClaimState.OWNER, ClaimStep.BEGIN_ANEW),
+        LeaseFinding.OTHERS: (ClaimState.STANDING_BY, ClaimStep.NOTHING),
+        LeaseFinding.ASKED: (ClaimState.OWNER, ClaimStep.BEGIN),
+        LeaseFinding.UNASKED: (ClaimState.OWNER, ClaimStep.BEGIN_ANEW),
     },
     ClaimState.OWNER: {
-        LookResult.OTHERS: (ClaimState.WATCHING, ClaimStep.LOST),
-        LookResult.ASKED: (ClaimState.OWNER, ClaimStep.NOTHING),
-        LookResult.UNASKED: (ClaimState.OWNER, ClaimStep.NOTHING),
-        LookResult.UNASKED_FOR_LONG: (ClaimState.OWNER, ClaimStep.LOOK_AFTER_SOCKET),
-        LookResult.READY: (ClaimState.HANDING_OVER, ClaimStep.HAND_OVER),
+        LeaseFinding.OTHERS: (ClaimState.WATCHING, ClaimStep.LOST),
+        LeaseFinding.ASKED: (ClaimState.OWNER, ClaimStep.NOTHING),
+        LeaseFinding.UNASKED: (ClaimState.OWNER, ClaimStep.NOTHING),
+        LeaseFinding.UNASKED_FOR_LONG: (ClaimState.OWNER, ClaimStep.REPLACE_SOCKET),
+        LeaseFinding.READY: (ClaimState.HANDING_OVER, ClaimStep.HAND_OVER),
     },
     ClaimState.HANDING_OVER: {
-        LookResult.OTHERS: (ClaimState.WATCHING, ClaimStep.LOST),
-        LookResult.ASKED: (ClaimState.HANDING_OVER, ClaimStep.NOTHING),
-        LookResult.UNASKED: (ClaimState.HANDING_OVER, ClaimStep.NOTHING),
+        LeaseFinding.OTHERS: (ClaimState.WATCHING, ClaimStep.LOST),
+        LeaseFinding.ASKED: (ClaimState.HANDING_OVER, ClaimStep.NOTHING),
+        LeaseFinding.UNASKED: (ClaimState.HANDING_OVER, ClaimStep.NOTHING),
     },
-    ClaimState.STOPPED: {  # of a look that had begun before
-        LookResult.OTHERS: (ClaimState.STOPPED, ClaimStep.NOTHING),
-        LookResult.ASKED: (ClaimState.STOPPED, ClaimStep.NOTHING),
-        LookResult.UNASKED: (ClaimState.STOPPED, ClaimStep.NOTHING),
+    ClaimState.STOPPED: {  # of a renewal that had begun before
+        LeaseFinding.OTHERS: (ClaimState.STOPPED, ClaimStep.NOTHING),
+        LeaseFinding.ASKED: (ClaimState.STOPPED, ClaimStep.NOTHING),
+        LeaseFinding.UNASKED: (ClaimState.STOPPED, ClaimStep.NOTHING),
     },
 }
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseRequest:
+class RenewalArgs:
     """What to ask for at the next renewal."""
 
     take: bool  # take the lease if it is free or its record is still `dead`
@@ -103,13 +103,13 @@ class LeaseRequest:
 
 
 class Claim:
-    """The claim of this uplink on one instance, from look to look."""
+    """The claim of this uplink on one instance, from renewal to renewal."""
 
     def __init__(self, still_for_s: float = STILL_FOR_S, wanted_for_s: float = WANTED_FOR_S) -> None:
         self._still_for_s = still_for_s
         self._wanted_for_s = wanted_for_s
         self.state = ClaimState.WATCHING
-        self._record: str | None = None  # None: not looked yet
+        self._record: str | None = None  # None: not read yet
         self._still_since_s = 0.0
         self._open_identifies, self._open_since_s = "", 0.0
         self._unasked_since_s: float | None = None
@@ -118,7 +118,7 @@ class Claim:
     def owner(self) -> bool:
         return self.state in (ClaimState.OWNER, ClaimState.HANDING_OVER)
 
-    def next_request(self, now_s: float, *, preferred: bool) -> LeaseRequest:
+    def next_renewal(self, now_s: float, *, preferred: bool) -> RenewalArgs:
         """What to ask for now. `preferred`: the instance belongs to this uplink."""
         stands_by = self.state is ClaimState.STANDING_BY
         still_s, dead, ended = now_s - self._still_since_s, "", ""
@@ -128,41 +128,41 @@ class Claim:
             dead = self._record or ""
         patient = self._record == "" and still_s > PATIENCE_S
         take = self.owner or stands_by or preferred or patient or bool(dead)
-        return LeaseRequest(take, want=stands_by and not dead, dead=dead, ended_identifies=ended)
+        return RenewalArgs(take, want=stands_by and not dead, dead=dead, ended_identifies=ended)
 
-    def looked(
-        self, now_s: float, look: LeaseLook, *, preferred: bool, may_move: Callable[[], bool]
+    def renewed(
+        self, now_s: float, renewal: LeaseRenewal, *, preferred: bool, may_move: Callable[[], bool]
     ) -> ClaimStep:
-        """What follows from a look. `may_move` is called before an instance of another uplink is wanted."""
-        if look.record != self._record:
-            self._record, self._still_since_s = look.record, now_s
-        if look.open_identifies != self._open_identifies:
-            self._open_identifies, self._open_since_s = look.open_identifies, now_s
-        if look.mine:
-            found = self._found_mine(now_s, look)
+        """The step after a renewal. `may_move` is called before an instance of another uplink is wanted."""
+        if renewal.record != self._record:
+            self._record, self._still_since_s = renewal.record, now_s
+        if renewal.open_identifies != self._open_identifies:
+            self._open_identifies, self._open_since_s = renewal.open_identifies, now_s
+        if renewal.mine:
+            found = self._found_mine(now_s, renewal)
         else:
-            movable = self.state is ClaimState.WATCHING and preferred and look.record and may_move()
-            found = LookResult.MOVABLE if movable else LookResult.OTHERS
+            movable = self.state is ClaimState.WATCHING and preferred and renewal.record and may_move()
+            found = LeaseFinding.MOVABLE if movable else LeaseFinding.OTHERS
         before = self.state
         self.state, step = MOVES[before][found]
         if self.state is not before:
             self._unasked_since_s = None
         return step
 
-    def _found_mine(self, now_s: float, look: LeaseLook) -> LookResult:
+    def _found_mine(self, now_s: float, renewal: LeaseRenewal) -> LeaseFinding:
         if self.state is not ClaimState.OWNER:
-            return LookResult.ASKED if look.newest else LookResult.UNASKED
-        if look.wanted == "ready":
-            return LookResult.READY
-        if look.newest or look.wanted:
+            return LeaseFinding.ASKED if renewal.newest else LeaseFinding.UNASKED
+        if renewal.wanted == "ready":
+            return LeaseFinding.READY
+        if renewal.newest or renewal.wanted:
             self._unasked_since_s = None
-            return LookResult.ASKED
+            return LeaseFinding.ASKED
         if self._unasked_since_s is None:
             self._unasked_since_s = now_s
         if now_s - self._unasked_since_s <= self._wanted_for_s:
-            return LookResult.UNASKED
+            return LeaseFinding.UNASKED
         self._unasked_since_s = now_s
-        return LookResult.UNASKED_FOR_LONG
+        return LeaseFinding.UNASKED_FOR_LONG
 
     def let_go(self, now_s: float) -> None:
         """The lease was released. It is left to other uplinks for PATIENCE_S."""
@@ -172,5 +172,5 @@ class Claim:
         self._record, self._still_since_s = "", now_s
 
     def stop(self) -> None:
-        """Ends the claim: no look follows."""
+        """Ends the claim: no renewal follows."""
         self.state = ClaimState.STOPPED

@@ -152,14 +152,14 @@ class Fleet:
         self._unowned.keep({})
         others = await self.heartbeat.sign_off()
         waits = {owner: asyncio.Event() for owner in self.owners.values()}  # for a successor
-        looking = asyncio.create_task(self._end_waits(others, waits))
+        ending = asyncio.create_task(self._end_waits(others, waits))
         left = set(self._closing.values())
         await asyncio.gather(
             *(self._let_go(owner, closed_by_s, wait) for owner, wait in waits.items()),
             *(owner.leave(closed_by_s, has_successor=False) for owner in left),
             *self._ending.values(),
         )
-        await cancelled(looking)
+        await cancelled(ending)
 
     async def _let_go(self, owner: InstanceOwner, closed_by_s: float, wait: asyncio.Event) -> None:
         with self._contain(owner.instance.slug, FaultKind.LOOP):
@@ -235,7 +235,7 @@ class Fleet:
         return preferred(slug, self.heartbeat.members.alive) == self._context.uplink
 
     async def _came_free(self, slugs: Iterable[str]) -> None:
-        """Looks at leases that were released, most likely by an uplink that stops."""
+        """Renews leases that were released, most likely by an uplink that stops."""
         await self.heartbeat.beat()
         free = [slug for slug in slugs if slug in self.owners and slug not in self._ending]
         await asyncio.gather(*(self._tend(slug, self.owners[slug]) for slug in free))

@@ -13,7 +13,7 @@ from services.uplink.ownership.members import ALIVE_FOR_S, BEAT_EVERY_S, Members
 from services.uplink.reporting.metrics import UplinkMetrics
 
 SIGN_OFF_WITHIN_S = 0.5
-LOOK_FOR_OTHERS_EVERY_S = 0.25
+READ_OTHERS_EVERY_S = 0.25
 
 _BEAT = Script("beat")
 
@@ -44,7 +44,7 @@ class Heartbeat:
             await asyncio.sleep(until_shared_s(self._beat_every_s))
 
     async def beat(self) -> None:
-        """Counts one beat and looks at the others. Does nothing while Redis is away."""
+        """Counts one beat and reads those of the others. Does nothing while Redis is away."""
         try:
             _, counts, beats = await asyncio.gather(
                 self._store.run(_BEAT, (UPLINKS,), self.members.own),
@@ -79,11 +79,11 @@ class Heartbeat:
                 others &= self._heard(await self._store.send("HGETALL", UPLINKS))
             except StoreError:
                 pass  # they may be alive
-            await asyncio.sleep(LOOK_FOR_OTHERS_EVERY_S)
+            await asyncio.sleep(READ_OTHERS_EVERY_S)
 
     def _heard(self, counts: list[bytes]) -> frozenset[str]:
         """Takes in the beats of all uplinks, and deletes dead uplinks. Returns those that are alive."""
         found = {member.decode(): int(count) for member, count in pairs(counts)}
-        for member in self.members.look(time.monotonic(), found):
+        for member in self.members.read(time.monotonic(), found):
             self._store.send_unawaited("HDEL", UPLINKS, member)
         return self.members.alive

@@ -16,7 +16,7 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.logs import CHANGE, InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.event_stream import MAX_QUEUED_BYTES, MAX_QUEUED_EVENTS
-from services.relay.store.lease_look import LeaseLook
+from services.relay.store.lease_renewal import LeaseRenewal
 from services.relay.store.leases import RENEW_EVERY_S, Lease, LeaseTimes
 from services.uplink.connection.closing_times import LEAVE_WITHIN_S, closing_times, polls_soon
 from services.uplink.context import UplinkContext
@@ -26,7 +26,7 @@ from services.uplink.reporting.alerts.conditions import Sighting
 from services.uplink.reporting.metrics import CONTACT
 from services.uplink.requests.mod_contact import ContactChange, ModContact
 
-LOOK_ELSEWHERE_EVERY_S = 0.25  # whether Takaro asks another uplink's socket, while ours waits to be closed
+CHECK_ELSEWHERE_EVERY_S = 0.25  # whether Takaro asks another uplink's socket, while ours waits to be closed
 
 SOON_MS = int(RENEW_EVERY_S * 1000)  # a lease that is renewed never comes this close to its end
 
@@ -62,39 +62,39 @@ class InstanceOwner:
         self._background: set[asyncio.Task[None]] = set()
 
     async def tend(self, *, preferred: bool, may_move: Callable[[], bool]) -> None:
-        """Looks at the lease once and does what follows. `preferred`: the instance belongs to this uplink.
+        """Renews the lease once and does what follows. `preferred`: the instance belongs to this uplink.
 
         `may_move` is called before an instance of another uplink is wanted. If the holder of the lease has
-        died, the next look is at the lease's end.
+        died, the next renewal is at the lease's end.
         """
-        # One look at a time, and the steps that follow from it: otherwise two looks could begin two links.
+        # One renewal at a time, and the steps that follow from it: otherwise two could begin two links.
         async with self._lease_lock:
             if self._claim.state is not ClaimState.STOPPED:
-                await self._look(preferred=preferred, may_move=may_move)
+                await self._renew(preferred=preferred, may_move=may_move)
         if self.in_use:
             await self.in_use.status.publish()
 
-    async def _look(self, *, preferred: bool, may_move: Callable[[], bool]) -> None:
-        request = self._claim.next_request(time.monotonic(), preferred=preferred)
+    async def _renew(self, *, preferred: bool, may_move: Callable[[], bool]) -> None:
+        args = self._claim.next_renewal(time.monotonic(), preferred=preferred)
         want = ""
-        if request.want:
+        if args.want:
             want = "ready" if self.in_use and self.in_use.link.identified else "waiting"
         try:
-            look = await self.lease.renew(
-                take=request.take, dead=request.dead, want=want, ended_identifies=request.ended_identifies
+            renewal = await self.lease.renew(
+                take=args.take, dead=args.dead, want=want, ended_identifies=args.ended_identifies
             )
         except StoreError:
             self.contact.store_away = True
             return  # no lost lease: the link goes on, and stops sending by itself when the time is up
         now_s = time.monotonic()
-        step = self._claim.looked(now_s, look, preferred=preferred, may_move=may_move)
-        self._apply(now_s, look)
+        step = self._claim.renewed(now_s, renewal, preferred=preferred, may_move=may_move)
+        self._apply(now_s, renewal)
         self._carry_out(step)
-        if (self._claim.owner or request.want) and not self.in_use:
+        if (self._claim.owner or args.want) and not self.in_use:
             owned = self.in_use = OwnedInstance(self.instance, self._context, self.lease, self.contact)
             self._running[owned] = asyncio.create_task(self._run(owned))
-        if not look.mine and 0 <= look.ttl_ms < SOON_MS:
-            self._run_in_background(self._tend_at_end(look.ttl_ms / 1000, preferred, may_move))
+        if not renewal.mine and 0 <= renewal.ttl_ms < SOON_MS:
+            self._run_in_background(self._tend_at_end(renewal.ttl_ms / 1000, preferred, may_move))
 
     async def _tend_at_end(self, left_s: float, preferred: bool, may_move: Callable[[], bool]) -> None:
         """Also for an instance of another uplink: if that one does not take it, our patience begins then."""
@@ -106,7 +106,7 @@ class InstanceOwner:
         if step in (ClaimStep.BEGIN, ClaimStep.BEGIN_ANEW):
             lease_changes.labels("taken").inc()
         match step:
-            case ClaimStep.BEGIN_ANEW | ClaimStep.LOOK_AFTER_SOCKET:
+            case ClaimStep.BEGIN_ANEW | ClaimStep.REPLACE_SOCKET:
                 if self.in_use:  # otherwise it is about to get its first socket
                     self.in_use.link.reconnect()
             case ClaimStep.HAND_OVER:
@@ -117,7 +117,7 @@ class InstanceOwner:
                 self._leave_in_background(asyncio.Event())
 
     async def _run(self, owned: OwnedInstance) -> None:
-        """Runs a link to its end. If it ends by itself, the next look begins another one."""
+        """Runs a link to its end. If it ends by itself, the next renewal begins another one."""
         try:
             await owned.run()
         except LostLease as error:
@@ -183,12 +183,12 @@ class InstanceOwner:
                 await cancelled(running)
                 self._running.pop(owned, None)  # if it was cancelled before it began
 
-        looking = asyncio.create_task(self._look_elsewhere(elsewhere)) if elsewhere else None
+        checking = asyncio.create_task(self._check_elsewhere(elsewhere)) if elsewhere else None
         try:
             await asyncio.gather(*(close(*link) for link in self._running.items()))
         finally:
-            if looking:
-                looking.cancel()
+            if checking:
+                checking.cancel()
 
     def refuse_new(self) -> None:
         """On links that are left, refuses new requests that the mod would have to answer."""
@@ -197,7 +197,7 @@ class InstanceOwner:
                 owned.refuse_new()
 
     def _leave_in_background(self, elsewhere: asyncio.Event | None) -> None:
-        """Leaves the link in the background: looks at the lease go on, and may begin a new link."""
+        """Leaves the link in the background: renewals go on, and may begin a new link."""
         self.in_use = None
         self._run_in_background(self.leave(time.monotonic() + LEAVE_WITHIN_S, elsewhere))
 
@@ -210,12 +210,12 @@ class InstanceOwner:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _look_elsewhere(self, elsewhere: asyncio.Event) -> None:
+    async def _check_elsewhere(self, elsewhere: asyncio.Event) -> None:
         while not elsewhere.is_set():
             with contextlib.suppress(StoreError):
                 if (self.in_use and self.in_use.link.identified) or await self.lease.identified_elsewhere():
                     elsewhere.set()
-            await asyncio.sleep(LOOK_ELSEWHERE_EVERY_S)
+            await asyncio.sleep(CHECK_ELSEWHERE_EVERY_S)
 
     async def measure(self) -> ServerCause | None:
         """Updates the metrics of the instance and returns its state, if it is ours. Raises StoreError."""
@@ -246,21 +246,21 @@ class InstanceOwner:
         """The least time since Redis' clock showed `store_ms`."""
         return self.lease.clock.age(store_ms, boottime_s()).least_s
 
-    def _apply(self, now_s: float, look: LeaseLook) -> None:
-        """Takes in what the look found besides the lease. So lost hints do no harm."""
-        change = self.contact.read(now_s, look.now_ms, look.contact_ms or None)
-        self._contact_ms = look.contact_ms
-        self._row.set(CONTACT, look.contact_ms / 1000)
-        if look.mine and change is ContactChange.SILENT:
+    def _apply(self, now_s: float, renewal: LeaseRenewal) -> None:
+        """Takes in what the renewal found besides the lease. So lost hints do no harm."""
+        change = self.contact.read(now_s, renewal.now_ms, renewal.contact_ms or None)
+        self._contact_ms = renewal.contact_ms
+        self._row.set(CONTACT, renewal.contact_ms / 1000)
+        if renewal.mine and change is ContactChange.SILENT:
             self._logger.warning(
                 "the mod has not been heard of for a minute: is the DayZ server running, and does it reach"
                 " the relay?",
                 extra=CHANGE,
             )
         if owned := self.in_use:
-            linked = look.mine and owned.status.state is LinkState.READY
-            owned.activity.looked(look.now_ms, look.watched if look.mine else "", linked=linked)
+            linked = renewal.mine and owned.status.state is LinkState.READY
+            owned.activity.renewed(renewal.now_ms, renewal.watched if renewal.mine else "", linked=linked)
             if change is ContactChange.RESTARTED:
                 self._logger.info("the game server has started anew")
                 owned.mirror.game_restarted(boottime_s())
-            owned.looked(look)
+            owned.renewed(renewal)

@@ -22,19 +22,19 @@ class Members:
         self._alive_for_s = alive_for_s
         self.alive = frozenset([own])
         self.since_s = float("-inf")  # when `alive` last changed
-        self._looked_s = float("-inf")
+        self._read_s = float("-inf")
         self._counts: dict[str, int] = {}
         self._moved_s: dict[str, float] = {}
 
-    def look(self, now_s: float, counts: Mapping[str, int]) -> list[str]:
+    def read(self, now_s: float, counts: Mapping[str, int]) -> list[str]:
         """Takes in the counts in Redis. Returns the dead members, whose counts are to be deleted.
 
         A member that was wrongly taken for dead begins to count again.
         """
-        was_away = now_s - self._looked_s > self._alive_for_s
-        self._looked_s = now_s
+        was_away = now_s - self._read_s > self._alive_for_s
+        self._read_s = now_s
         for member, count in counts.items():
-            # A new member is believed for a while. So are all of them if we could not look for a while.
+            # A new member is believed for a while. So are all of them if we could not read Redis for a while.
             if was_away or self._counts.get(member) != count:
                 self._moved_s[member] = now_s
         self._counts = dict(counts)

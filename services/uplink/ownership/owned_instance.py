@@ -18,7 +18,7 @@ from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
-from services.relay.store.lease_look import LeaseLook
+from services.relay.store.lease_renewal import LeaseRenewal
 from services.relay.store.leases import Lease
 from services.uplink.connection.closing_times import LEAVE_WITHIN_S, ClosingTimes
 from services.uplink.connection.link import Link
@@ -123,10 +123,10 @@ class OwnedInstance:
         with self._faults.contain(self._logger, FaultKind.LOOP):
             await asyncio.gather(self._command_queue.leave(closing_times), self._reads.leave(closing_times))
 
-    def looked(self, look: LeaseLook) -> None:
-        """Takes in what a look at the lease has found. So lost hints do no harm."""
-        self._consumer.watched = bool(look.watched)
-        self.wake(events=look.batches != self._consumer.progress.entries, results=bool(look.results))
+    def renewed(self, renewal: LeaseRenewal) -> None:
+        """Takes in what a renewal of the lease has found. So lost hints do no harm."""
+        self._consumer.watched = bool(renewal.watched)
+        self.wake(events=renewal.batches != self._consumer.progress.entries, results=bool(renewal.results))
 
     def wake(self, *, events: bool, results: bool, batch: bytes = b"") -> None:
         """There may be events to send, those of `batch` among them, or results of commands."""

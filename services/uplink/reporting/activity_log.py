@@ -32,7 +32,7 @@ class ActivityLog:
         self._store, self._slug = store, slug
         self._minute = _MinuteCounts(store, slug)
         self._linked_time = LinkedTime(store, slug)
-        # How far Redis' clock is ahead of time.monotonic(); until `looked` is called, by this machine's.
+        # How far Redis' clock is ahead of time.monotonic(); until `renewed` is called, by this machine's.
         self._ahead_ms = time.time() * 1000 - time.monotonic() * 1000
         self._run = secrets.token_hex(4)
         self._number = 0  # of the last entry
@@ -41,12 +41,12 @@ class ActivityLog:
         self._window_entries = 0
         self._writes: deque[tuple[int, ActivityEntry]] = deque(maxlen=REMEMBERED)
 
-    def looked(self, now_ms: int, watched: str, *, linked: bool = False) -> None:
+    def renewed(self, now_ms: int, watched: str, *, linked: bool = False) -> None:
         """Takes over Redis' clock and the name of the watcher ("": none), as the last renewal of the lease
         read them. A new watcher first receives what is remembered. `linked`: the link is ready."""
         self._ahead_ms = now_ms - time.monotonic() * 1000
-        self._minute.looked(now_ms, live=bool(watched))
-        self._linked_time.looked(now_ms, linked=linked)
+        self._minute.write_due(now_ms, live=bool(watched))
+        self._linked_time.count_until(now_ms, linked=linked)
         if watched and watched != self._watched:
             events = [one for window in self._windows for one in window.numbered()][-REMEMBERED:]
             if remembered := sorted((*events, *self._writes), key=itemgetter(0)):
@@ -126,7 +126,7 @@ class _MinuteCounts:
         self._minute = 0
         self._written = b""  # the row of this minute as Redis has it
 
-    def looked(self, now_ms: int, *, live: bool) -> None:
+    def write_due(self, now_ms: int, *, live: bool) -> None:
         """Writes the finished minute to Redis, and the current one too if `live`, by Redis' clock."""
         minute = now_ms // 60_000
         if minute != self._minute:

@@ -121,7 +121,7 @@ class CommandQueue:
         for pending in self.results.pending.values():
             if pending.timeout and not pending.timeout.expired():
                 pending.timeout.reschedule(min(end_s, pending.timeout.when() or end_s))
-        self.results.wake()  # without the lease, results are looked for at intervals from now on
+        self.results.wake()  # without the lease, results are read at intervals from now on
         await asyncio.sleep(closing_times.fetched_by_s - time.monotonic())
         await asyncio.gather(*map(self._expire_unfetched, list(self.results.pending)))
 

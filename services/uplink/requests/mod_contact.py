@@ -14,7 +14,7 @@ RESTARTED_AFTER_S = 45.0  # no DayZ server restarts faster, and a running mod is
 
 @unique
 class ContactChange(Enum):
-    """What has changed since the last look."""
+    """What has changed since the last renewal of the lease."""
 
     NONE = auto()
     SILENT = auto()  # the mod has been silent for SILENT_AFTER_S
@@ -22,21 +22,21 @@ class ContactChange(Enum):
 
 
 class ModContact:
-    """The mod's last contact, as the last look at the lease read it."""
+    """The mod's last contact, as the last renewal of the lease read it."""
 
     def __init__(self, started_s: float) -> None:
         self._read_s = started_s
         self._contact_ms: int | None = None
         self._heard_s = started_s
         self._away_s = 0.0  # how long Redis was away since that contact
-        self.store_away = True  # whether the last look could not read Redis. True before the first look
-        self.silent_s: float | None = None  # at the last look; None: the mod has never called
+        self.store_away = True  # whether the last renewal failed. True before the first one
+        self.silent_s: float | None = None  # at the last renewal; None: the mod has never called
 
     def read(self, now_s: float, store_now_ms: int, contact_ms: int | None) -> ContactChange:
-        """Takes in a look: the mod called at `contact_ms` on Redis' clock, which then showed `store_now_ms`.
+        """Takes in a renewal: the mod called at `contact_ms` on Redis' clock, which showed `store_now_ms`.
 
         `now_s` is on our own clock, which nobody sets. Redis' clock may be set: so a contact that differs
-        from the last look's is a call made since then, whatever it says.
+        from that of the last renewal is a call made since then, whatever it says.
         """
         was_away, self.store_away = self.store_away, False
         before_s, away_s = self.silent_s or 0.0, now_s - self._read_s

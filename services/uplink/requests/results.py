@@ -24,7 +24,7 @@ class CommandTimes:
     answer_within_s: float = ANSWER_WITHIN_S
     give_up_within_s: float = 0.7  # the rest of Takaro's 10 s, less the time that the answer needs
     read_within_s: float = 0.2  # time to read a result that arrived at the last moment
-    look_again_s: float = 0.25  # without the lease: only the owner's renewals make up for a lost hint
+    read_again_s: float = 0.25  # without the lease: only the owner's renewals make up for a lost hint
     read_refreshes_every_s: float = 0.25  # results of refreshes, for all instances at the same moments
     picked_up_within_s: float = 10.0  # then a result is deleted: Takaro has given its request up
     kept_s: float = KEEP_MS / 1000  # without results, their stream may then have begun anew with lower ids
@@ -92,7 +92,7 @@ class ResultReader:
                 continue
             if self.pending and not self.lease.held and self._soon is None:
                 wake = partial(self.wake, at_once=True)
-                self._soon = self._loop.call_later(self.times.look_again_s, wake)
+                self._soon = self._loop.call_later(self.times.read_again_s, wake)
             await self._woken
 
     async def _read(self) -> bool:

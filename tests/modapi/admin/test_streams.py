@@ -56,8 +56,8 @@ class Owner:
 
     async def _run(self) -> None:
         while True:
-            look = await self.lease.renew()
-            self.activity.looked(look.now_ms, look.watched)
+            renewal = await self.lease.renew()
+            self.activity.renewed(renewal.now_ms, renewal.watched)
             await asyncio.sleep(0.05)
 
     def deliver(self, *texts: str) -> None:

@@ -44,9 +44,9 @@ async def test_the_time_of_a_link_is_added_up_over_its_owners(store: Store, slug
     for begins_ms in (NOW_MS, NOW_MS + 300_000):
         owner = LinkedTime(store, slug)
         for second in range(61):
-            owner.looked(begins_ms + second * 1000, linked=True)
-        owner.looked(begins_ms + 120_000, linked=True)  # nobody knows how it was meanwhile
-        owner.looked(begins_ms + 121_000, linked=False)
+            owner.count_until(begins_ms + second * 1000, linked=True)
+        owner.count_until(begins_ms + 120_000, linked=True)  # nobody knows how it was meanwhile
+        owner.count_until(begins_ms + 121_000, linked=False)
         owner.write()
     (*_, last) = await read_half_hours(store, slug, NOW_MS + 600_000)
     assert last.linked_s == 120
@@ -56,8 +56,8 @@ async def test_the_time_of_a_link_is_added_up_over_its_owners(store: Store, slug
 async def test_half_hours_from_before_yesterday_are_deleted(store: Store, slug: str) -> None:
     await store.send("HSET", keys_of(slug).linked, NOW - KEPT - 1, 9, NOW - HALF_HOURS, 9)
     owner = LinkedTime(store, slug)
-    owner.looked(NOW_MS, linked=True)
-    owner.looked(NOW_MS + 2_000, linked=True)
+    owner.count_until(NOW_MS, linked=True)
+    owner.count_until(NOW_MS + 2_000, linked=True)
     owner.write()
     kept = await store.send("HKEYS", keys_of(slug).linked)
     assert sorted(map(int, kept)) == [NOW - HALF_HOURS, NOW]
@@ -66,7 +66,7 @@ async def test_half_hours_from_before_yesterday_are_deleted(store: Store, slug: 
 async def test_a_new_link_is_known_after_two_seconds(store: Store, slug: str) -> None:
     owner = LinkedTime(store, slug)
     for second in range(3):
-        owner.looked(NOW_MS + second * 1000, linked=True)
+        owner.count_until(NOW_MS + second * 1000, linked=True)
     (*_, last) = await read_half_hours(store, slug, NOW_MS + 3_000)
     assert last.linked_s == 1
 
@@ -74,7 +74,7 @@ async def test_a_new_link_is_known_after_two_seconds(store: Store, slug: str) ->
 async def test_a_link_that_is_down_writes_nothing(store: Store, slug: str) -> None:
     owner = LinkedTime(store, slug)
     for second in range(200):
-        owner.looked(NOW_MS + second * 1000, linked=False)
+        owner.count_until(NOW_MS + second * 1000, linked=False)
     owner.write()
     assert await store.send("EXISTS", keys_of(slug).linked) == 0
 

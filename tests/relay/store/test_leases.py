@@ -34,8 +34,8 @@ async def test_one_of_two_gets_the_lease_and_the_other_after_it_is_released(stor
 
 
 async def test_a_look_without_take_leaves_a_lease_free(store: Store, slug: str) -> None:
-    look = await lease(store, slug).renew(take=False)
-    assert not look.mine and look.record == ""
+    renewal = await lease(store, slug).renew(take=False)
+    assert not renewal.mine and renewal.record == ""
 
 
 async def test_a_lease_that_ran_out_unnoticed_and_was_not_taken_is_taken_again(

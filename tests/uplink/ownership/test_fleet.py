@@ -26,7 +26,7 @@ from services.relay.service.settings import Instance
 from services.relay.store.client import Store, pairs
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
-from services.relay.store.lease_look import LeaseLook
+from services.relay.store.lease_renewal import LeaseRenewal
 from services.relay.store.leases import Lease
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import Delivered, EventBatch, PostedEvent
@@ -517,7 +517,7 @@ async def test_a_slow_renewal_delays_no_other_lease(scene: Scene, monkeypatch: p
     renew, slow = Lease.renew, f"{scene.slug}-slow"
     renewed: Counter[str] = Counter()
 
-    async def counted(lease: Lease, **how: Any) -> LeaseLook:
+    async def counted(lease: Lease, **how: Any) -> LeaseRenewal:
         renewed[lease.slug] += 1
         if lease.slug == slow:
             await asyncio.Event().wait()

@@ -300,12 +300,12 @@ def owner_of(scene: Scene, slug: str) -> InstanceOwner:
 
 
 @pytest.mark.parametrize("is_preferred", [True, False])
-async def test_the_end_of_a_lease_that_is_not_renewed_is_looked_at(scene: Scene, is_preferred: bool) -> None:
+async def test_a_lease_that_is_not_renewed_is_taken_at_its_end(scene: Scene, is_preferred: bool) -> None:
     """An instance of another uplink is left to that one for a while, which begins at this end."""
     slug = scene.slugs[0]
 
-    async def looked_in_time() -> InstanceOwner | None:
-        """None: this machine was so slow that the lease may have ended before the look."""
+    async def renewed_in_time() -> InstanceOwner | None:
+        """None: this machine was so slow that the lease may have ended before the renewal."""
         owner, begun_s = owner_of(scene, slug), time.monotonic()
         await scene.store.send("HSET", keys_of(slug).lease, "token", "killed", "beat", 1)
         await scene.store.send("PEXPIRE", keys_of(slug).lease, 900)
@@ -316,10 +316,10 @@ async def test_the_end_of_a_lease_that_is_not_renewed_is_looked_at(scene: Scene,
         await owner.leave(time.monotonic())
         return None
 
-    owner = await until(looked_in_time)
+    owner = await until(renewed_in_time)
     assert owner
-    looked_s = owner.lease.clock.read_s
-    await until(lambda: owner.lease.clock.read_s > looked_s)
+    read_s = owner.lease.clock.read_s
+    await until(lambda: owner.lease.clock.read_s > read_s)
     assert owner.lease.held is is_preferred
     await owner.let_go()
     await owner.leave(time.monotonic())

@@ -24,7 +24,7 @@ from services.sim.takaro.socket import Answer
 from services.uplink.connection.identify_turns import identify_turn
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet, FleetTimes
-from services.uplink.ownership.instance_owner import LOOK_ELSEWHERE_EVERY_S, InstanceOwner
+from services.uplink.ownership.instance_owner import CHECK_ELSEWHERE_EVERY_S, InstanceOwner
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.linked import TOKEN
@@ -168,7 +168,7 @@ async def test_a_changed_instance_gets_a_new_socket_while_its_old_one_still_answ
     command = await scene.fetched()
     scene.uplinks[only].update({scene.slug: scene.instance(scene.slug, "Another name")})
     await scene.linked(times=2)
-    await asyncio.wait([handed], timeout=3 * LOOK_ELSEWHERE_EVERY_S)  # by then the old socket could go
+    await asyncio.wait([handed], timeout=3 * CHECK_ELSEWHERE_EVERY_S)  # by then the old socket could go
     assert not handed.done()
     await scene.complete(command)
     assert (await handed).error is None

@@ -44,13 +44,13 @@ async def told(store: Store, slug: str, activity: ActivityLog, count: int) -> li
             heard += some
             if len(heard) >= count:
                 break
-            activity.looked(NOW_MS, "a watcher")
+            activity.renewed(NOW_MS, "a watcher")
     return heard
 
 
 async def test_watchers_receive_events_with_their_end(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
-    activity.looked(NOW_MS, "")
+    activity.renewed(NOW_MS, "")
     refused = (RefusedEvent("Invalid event", (log("a"), log("b"))),)
     activity.events_ended(taken(log("delivered"), expired=(log("too old"),), refused=refused))
     found = [(one.what, one.data.get("msg"), one.state) for one in await told(store, slug, activity, 3)]
@@ -93,14 +93,14 @@ def took(took_s: float, count: int) -> EndedEvents:
 
 async def test_the_minute_has_events_latency_and_writes(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
-    activity.looked(NOW_MS - 60_000, "")
+    activity.renewed(NOW_MS - 60_000, "")
     activity.events_ended(took(0.1, 99))
     activity.events_ended(took(5.0, 1))
     activity.command_ended(READ, Outcome([]), 0.1)
     activity.command_ended(KICK, Outcome("done"), 0.1)
-    activity.looked(NOW_MS - 59_000, "")
+    activity.renewed(NOW_MS - 59_000, "")
     assert (await read_minutes(store, slug, NOW_MS))[-2].events == 0
-    activity.looked(NOW_MS, "")
+    activity.renewed(NOW_MS, "")
     last = (await read_minutes(store, slug, NOW_MS))[-2]
     assert last[:3] == (NOW - 1, 100, 1)
     assert last.p50_ms == pytest.approx(100, rel=0.1)
@@ -109,24 +109,24 @@ async def test_the_minute_has_events_latency_and_writes(store: Store, slug: str)
 
 async def test_while_somebody_watches_the_current_minute_is_written_too(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
-    activity.looked(NOW_MS, "")
+    activity.renewed(NOW_MS, "")
     for count in (1, 2):
         activity.command_ended(KICK, Outcome("done"), 0.1)
-        activity.looked(NOW_MS, "a watcher")
+        activity.renewed(NOW_MS, "a watcher")
         assert (await read_minutes(store, slug, NOW_MS))[-1][:3] == (NOW, 0, count)
 
 
 async def test_a_minute_without_events_or_commands_has_no_row(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
     for minute in range(5):
-        activity.looked(NOW_MS + minute * 60_000, "")
+        activity.renewed(NOW_MS + minute * 60_000, "")
     assert await store.send("EXISTS", keys_of(slug).minutes) == 0
 
 
 async def test_two_rows_of_one_minute_are_added_up(store: Store, slug: str) -> None:
     for took_s in (0.05, 0.4):
         owner = ActivityLog(store, slug)
-        owner.looked(NOW_MS - 60_000, "")
+        owner.renewed(NOW_MS - 60_000, "")
         owner.events_ended(took(took_s, 3))
         owner.close()
     last = (await read_minutes(store, slug, NOW_MS))[-2]
@@ -143,7 +143,7 @@ def test_percentiles_are_exact_to_a_tenth(took: list[float], share: float) -> No
 
 async def test_the_counts_of_an_owner_are_stored_when_it_ends(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
-    activity.looked(NOW_MS, "")
+    activity.renewed(NOW_MS, "")
     activity.events_ended(taken(log("1")))
     activity.close()
     assert (await read_minutes(store, slug, NOW_MS + 60_000))[-2].events == 1
@@ -151,7 +151,7 @@ async def test_the_counts_of_an_owner_are_stored_when_it_ends(store: Store, slug
 
 async def test_without_a_watcher_nothing_is_published(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
-    activity.looked(NOW_MS, "")
+    activity.renewed(NOW_MS, "")
     before = await calls(store, "publish")
     for _ in range(100):
         activity.events_ended(taken(log("x")))

@@ -73,23 +73,23 @@ class Watcher:
         await asyncio.gather(self.task, return_exceptions=True)
 
 
-async def look(store: Store, slug: str, activity: ActivityLog) -> str:
+async def watcher_of(store: Store, slug: str, activity: ActivityLog) -> str:
     """Renews as the owner does."""
     found = await store.send("GET", keys_of(slug).watched)
     by = found.decode() if found else ""
-    activity.looked(NOW_MS, by)
+    activity.renewed(NOW_MS, by)
     return by
 
 
-async def looked_at(store: Store, slug: str, activity: ActivityLog, not_by: str = "") -> str:
-    return await until(lambda: look(store, slug, activity), met=lambda by: by not in ("", not_by))
+async def until_watched(store: Store, slug: str, activity: ActivityLog, not_by: str = "") -> str:
+    return await until(lambda: watcher_of(store, slug, activity), met=lambda by: by not in ("", not_by))
 
 
 async def test_a_watcher_receives_remembered_activity_first(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
     chat(activity, 1, 2)
     watcher = Watcher(store, slug)
-    await looked_at(store, slug, activity)
+    await until_watched(store, slug, activity)
     command(activity, 3)
     await watcher.until(3)
     await watcher.stop()
@@ -100,10 +100,10 @@ async def test_a_later_watcher_receives_all_and_the_first_nothing_twice(store: S
     activity = ActivityLog(store, slug)
     chat(activity, 1)
     first = Watcher(store, slug)
-    by = await looked_at(store, slug, activity)
+    by = await until_watched(store, slug, activity)
     await first.until(1)
     second = Watcher(store, slug)
-    await looked_at(store, slug, activity, not_by=by)
+    await until_watched(store, slug, activity, not_by=by)
     await second.until(1)
     chat(activity, 2)
     await asyncio.gather(first.until(2), second.until(2))
@@ -116,7 +116,7 @@ async def test_a_watcher_receives_the_activity_of_two_owners_in_turn(store: Stor
     for number in (1, 2):
         activity = ActivityLog(store, slug)
         chat(activity, number)
-        await looked_at(store, slug, activity)
+        await until_watched(store, slug, activity)
     await watcher.until(2)
     await watcher.stop()
     assert watcher.told == [chatted(1), chatted(2)]
@@ -133,7 +133,7 @@ async def test_nothing_is_published_without_a_watcher(store: Store, slug: str) -
     listening = asyncio.create_task(listen())
     await until(lambda: heard)
     chat(activity, 1)
-    assert await look(store, slug, activity) == ""
+    assert await watcher_of(store, slug, activity) == ""
     await store.send("PUBLISH", f"relay:watch:{slug}", "a mark")
     await until(lambda: len(heard) >= 2)
     listening.cancel()
@@ -144,7 +144,7 @@ async def test_nothing_is_published_without_a_watcher(store: Store, slug: str) -
 async def test_publishing_ends_some_time_after_the_last_watcher_has_left(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
     watcher = Watcher(store, slug, watched_ms=1_000, again_s=0.1)
-    await looked_at(store, slug, activity)
+    await until_watched(store, slug, activity)
     left_ms: list[int] = []
 
     async def renewed() -> bool:
@@ -153,7 +153,7 @@ async def test_publishing_ends_some_time_after_the_last_watcher_has_left(store: 
 
     await until(renewed)  # the watcher keeps its key alive
     await watcher.stop()
-    await until(lambda: look(store, slug, activity), met=not_)
+    await until(lambda: watcher_of(store, slug, activity), met=not_)
 
 
 async def test_remembered_activity_is_bounded_and_has_no_reads(store: Store, slug: str) -> None:
@@ -162,7 +162,7 @@ async def test_remembered_activity_is_bounded_and_has_no_reads(store: Store, slu
     chat(activity, *range(1, 2 * REMEMBERED + 1))
     command(activity, 200, Action.GET_PLAYERS)
     watcher = Watcher(store, slug)
-    await looked_at(store, slug, activity)
+    await until_watched(store, slug, activity)
     await watcher.until(REMEMBERED + 1)
     await watcher.stop()
     assert watcher.told == [
@@ -191,7 +191,7 @@ async def test_what_a_watcher_remembers_does_not_grow_with_every_owner(store: St
 async def test_an_unreadable_entry_is_left_out(store: Store, slug: str) -> None:
     activity = ActivityLog(store, slug)
     watcher = Watcher(store, slug)
-    await looked_at(store, slug, activity)
+    await until_watched(store, slug, activity)
     for body in ("no JSON", "[]", '["run",[[1,"event"]]]', '["run",7]'):
         await store.send("PUBLISH", f"relay:watch:{slug}", body)
     chat(activity, 1)

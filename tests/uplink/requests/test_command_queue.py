@@ -166,7 +166,7 @@ async def test_an_unclaimed_result_is_counted_once_by_the_owner(scene: Scene) ->
 
     async def counted() -> bool:
         for asker in scene.askers:
-            asker.command_queue.results.wake()  # as each look at the lease does while results wait
+            asker.command_queue.results.wake()  # as each renewal of the lease does while results wait
         return owner.unclaimed == 1
 
     await until(counted)

@@ -1,9 +1,9 @@
-"""What one look at the lease of an instance finds. Pure."""
+"""What one renewal of the lease of an instance finds. Pure."""
 
 from typing import NamedTuple
 
 
-class LeaseLook(NamedTuple):
+class LeaseRenewal(NamedTuple):
     """The reply of renew.lua."""
 
     mine: bool
