@@ -79,7 +79,7 @@ def head_of(beginning: bytes, offset: int) -> Head:
 class KnownFile:
     """A log that is there, or was. It stays the same object under another name.
 
-    `beginning` are its first bytes as they were last read. `seen` is what the last look found. `original` is
+    `beginning` are its first bytes as they were last read. `seen` is what the last read found. `original` is
     the log of which it is a copy.
     """
 
@@ -145,7 +145,7 @@ def is_alike(one: bytes, other: bytes) -> bool:
 def unread(found: Iterable[Found], offsets: Mapping[str, int]) -> list[tuple[LogKind, Found, bool]]:
     """The files to read, in order. The flag says that a file has ended: there is a newer one of its kind.
 
-    Older files come first, because the game server may have restarted more than once since the last look.
+    Older files come first, because the game server may have restarted more than once since the last read.
     """
     files = sorted(found, key=lambda file: (file.modified_s, file.name))
     rows = []

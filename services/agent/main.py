@@ -19,7 +19,7 @@ from services.relay.service import logs
 from services.relay.service.http.client import call
 from services.relay.service.token_bucket import TokenBucket
 
-LOOK_EVERY_S = 1.0
+READ_EVERY_S = 1.0
 BURST_S = 10.0  # unused rate adds up for this long, because a game server writes many lines at once
 
 ANSWER_WITHIN_S = 10.0
@@ -38,9 +38,9 @@ def run(settings: AgentSettings) -> None:
         signal.signal(number, lambda *_: agent.stop())
     logger.info("sends the logs of %s, %g lines a second at most", settings.logs, settings.max_per_s)
     while not agent.stopping:
-        agent.look(time.monotonic())
+        agent.read(time.monotonic())
         agent.send()
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(READ_EVERY_S)
     logger.info("stopped")
 
 
@@ -75,7 +75,7 @@ class Agent:
         """Called by a signal handler, so it takes no lock."""
         self.stopping = True
 
-    def look(self, now_s: float) -> None:
+    def read(self, now_s: float) -> None:
         """Read what is new in the logs."""
         for read in self._tail.read():
             if any(pattern.search(read.text) for pattern in self._settings.deny):
@@ -100,7 +100,7 @@ class Agent:
                     )
                 self._failures += 1
                 delay_s = min(self._max_delay_s, 2.0 ** min(self._failures, 10))
-                self._again_s = time.monotonic() + random.uniform(min(LOOK_EVERY_S, delay_s), delay_s)
+                self._again_s = time.monotonic() + random.uniform(min(READ_EVERY_S, delay_s), delay_s)
                 break
             if self._failures:
                 logger.info("the relay is there again")

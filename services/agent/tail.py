@@ -42,11 +42,11 @@ class Tail:
         self._away = False
         self.known = KnownFiles(positions or (), self._beginning)
         if positions is None:
-            self.known.update(self._look(), None)
+            self.known.update(self._list(), None)
 
     def read(self) -> Iterator[Read]:
         """The new lines. Raises nothing: a file that cannot be read now is tried again next time."""
-        found = self._look()
+        found = self._list()
         if not found:  # the mount may be away: forget nothing
             return
         now_s = time.time()
@@ -84,7 +84,7 @@ class Tail:
             logger.debug("%s cannot be read: %s", name, error)
             return None
 
-    def _look(self) -> list[Found]:
+    def _list(self) -> list[Found]:
         try:
             logs = {path.name: path for path in self._folder.iterdir() if kind_of(path.name)}
         except OSError as error:
@@ -94,7 +94,7 @@ class Tail:
             return []
         self._away = False
         found: dict[FileId | str, Found] = {}
-        # Look at the RPT last: by then it has the script lines of the other log, which are sent from there.
+        # Read the RPT last: by then it has the script lines of the other log, which are sent from there.
         for name, path in sorted(logs.items(), key=lambda log: (kind_of(log[0]) is LogKind.RPT, log[0])):
             with contextlib.suppress(OSError):
                 # Not from the folder: on Windows its size there is old while the file is open.

@@ -131,12 +131,12 @@ def slugs(ctx: typer.Context) -> list[str]:
 
     from services.cli.settings_of import loaded_from
 
-    async def look(relay: RelayApi) -> list[str]:
+    async def ask(relay: RelayApi) -> list[str]:
         return [one["slug"] for one in await relay.servers()]
 
     given = _given_in(ctx)
     try:
-        return asyncio.run(asyncio.wait_for(_run(look, given, {}), SLUGS_WITHIN_S))
+        return asyncio.run(asyncio.wait_for(_run(ask, given, {}), SLUGS_WITHIN_S))
     except (RelayError, TimeoutError):
         if given.url or given.context:
             raise RelayError from None

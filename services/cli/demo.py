@@ -26,7 +26,7 @@ EVENTS_PER_S = 0.5
 PLAYERS = 5
 SYNC_S = 10.0
 """Takaro asks for the players each 30 s. The demo asks more often, so that people see it sooner."""
-LOOK_EVERY_S = 60.0
+REPEAT_EVERY_S = 60.0
 
 _SECTIONS = """\
 [takaro]
@@ -116,7 +116,7 @@ async def _say_where_to_look(folder: Path, admin_port: int) -> None:
             ("what passes", f"{program()} tail {place}"),
         ):
             print(f"look at it   {what}: {where}", flush=True)
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(REPEAT_EVERY_S)
 
 
 async def _until_open(port: int, stop: asyncio.Event) -> None:

@@ -93,9 +93,9 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
     return int(wrong > 0)
 
 
-async def _told(looking: Awaitable[list[Verdict]]) -> list[Verdict]:
+async def _told(checks: Awaitable[list[Verdict]]) -> list[Verdict]:
     try:
-        return await looking
+        return await checks
     except (StoreError, NoSuchInstance) as error:
         return [bad(str(error))]
 

@@ -46,7 +46,7 @@ async def run(relay: RelayApi, *, slug: str | None, once: bool, as_json: bool) -
     if slug:
         return await _one(relay, slug)
     if sys.stdout.isatty() and not once and not as_json:
-        await until_nobody_watches(_watch(relay, *await _look(relay)))
+        await until_nobody_watches(_watch(relay, *await _read(relay)))
         return 0
     found, fleet = await asyncio.gather(relay.servers(), relay.get("/fleet"))
     order = list(COLOURS)
@@ -56,7 +56,7 @@ async def run(relay: RelayApi, *, slug: str | None, once: bool, as_json: bool) -
     return Output(servers, *parts, code=int(fleet["states"]["down"] > 0))
 
 
-async def _look(relay: RelayApi) -> tuple[list[Server], Server]:
+async def _read(relay: RelayApi) -> tuple[list[Server], Server]:
     """As many servers as there is room for: the others may be a megabyte. And the numbers of the fleet."""
     most = console_for(sys.stdout).height
     fleet = await relay.get("/fleet")
@@ -80,7 +80,7 @@ async def _watch(relay: RelayApi, servers: list[Server], fleet: Server) -> None:
             await asyncio.sleep(EVERY_S)
             try:
                 async with asyncio.timeout(ANSWER_WITHIN_S):
-                    servers, fleet = await _look(relay)
+                    servers, fleet = await _read(relay)
                 seen_s, trouble = time.monotonic(), ""
             except (RelayError, TimeoutError) as error:
                 reason = str(error) or "the relay does not answer"
@@ -144,7 +144,7 @@ def _noted(fleet: Server) -> list[Text]:
 
 
 async def _one(relay: RelayApi, slug: str) -> Output:
-    # In this order: only the look at all servers finds out whose wrong key somebody calls with.
+    # In this order: only a read of all servers finds out whose wrong key somebody calls with.
     fleet: Server = await relay.get("/fleet")
     server: Server = await relay.get(relay.path(slug))
     parts: list[Part] = [*_noted(fleet), ""] if fleet["problems"] else []

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 ASK = b"\x1b[5n"
 SILENT_S = 7.0  # longer than a slow connection needs, and short enough to end within 10 s
 
@@ -24,7 +24,7 @@ async def until_nobody_watches(
     watched: Coroutine[Any, Any, object],
     *,
     in_container: bool | None = None,
-    look_every_s: float = LOOK_EVERY_S,
+    look_every_s: float = CHECK_EVERY_S,
     silent_s: float = SILENT_S,
 ) -> None:
     """Run `watched` until Ctrl-C, or until the terminal or whoever reads the output is gone.

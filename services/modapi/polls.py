@@ -22,12 +22,12 @@ GATHER_S = 0.01
 """Takaro sends several requests at once. Commands that follow the first one this soon go out with it; others
 wait for the mod's next poll, up to two seconds later."""
 
-LOOK_AGAIN_S = 1.0
-"""A poll that comes soon after an empty look is held without another one, unless a hint came. The next look
-is at most this long after the last one: a hint may have been lost."""
+ASK_AGAIN_S = 1.0
+"""A poll soon after an empty answer of Redis is held without asking again, unless a hint came. Redis is asked
+again after this time at the latest: a hint may have been lost."""
 
 SHARED_S = ALIVE_EVERY_S
-"""Those next looks fall on moments that are this far apart, the same for all instances: they share a round
+"""Those next calls fall on moments that are this far apart, the same for all instances: they share a round
 trip, and a wake-up with all else that modapi does at such moments."""
 
 OVERDUE_S = 0.5
@@ -48,14 +48,14 @@ class _Poll:
     """One poll while it is under way. `gone`: its mod has hung up."""
 
     raise_if_given_up: Callable[[float], Awaitable[None]]
-    hinted: bool = False  # since the last look began
+    hinted: bool = False  # since Redis was last asked
     hold_s: float = 0.0  # how long it is held, 0: it is not
     began_s: float = 0.0
     ending: Ending | None = None
     gone: bool = False
     taking: asyncio.Task[list[Command]] | None = None
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-    """Ends its wait: a hint came, it is time for a look, or the poll has ended."""
+    """Ends its wait: a hint came, it is time to ask Redis, or the poll has ended."""
 
 
 class Polls:
@@ -70,7 +70,7 @@ class Polls:
         self._logger = logger
         self.is_open = False
         self._poll: _Poll | None = None
-        self._empty_s = 0.0  # when the last look began, 0: it found something, or a hint came since
+        self._empty_s = 0.0  # when Redis was last asked, 0: it had something, or a hint came since
 
     def open(self) -> None:
         """Allows holds: hints of new commands arrive from now on."""
@@ -84,7 +84,7 @@ class Polls:
             self._end(self._poll, Ending.EMPTY)
 
     def wake(self) -> None:
-        """Makes the held poll look for commands, or the next one: there may be one."""
+        """Makes the held poll ask for commands, or the next one: there may be one."""
         self._empty_s = 0.0
         if poll := self._poll:
             poll.hinted = True
@@ -97,41 +97,41 @@ class Polls:
     ) -> Polled:
         """Answers a poll whose mod has not hung up before this call.
 
-        `raise_if_given_up(held_s)` is called before and after each look for commands. It raises if the mod
-        has given up a poll that is held for `held_s`. Raises StoreError.
+        `raise_if_given_up(held_s)` is called before and after each call of Redis. It raises if the mod has
+        given up a poll that is held for `held_s`. Raises StoreError.
         """
         if self._poll:
             self._end(self._poll, Ending.SUPERSEDED)
-        # Before looking: a hint that comes meanwhile is not lost.
+        # Before Redis is asked: a hint that comes meanwhile is not lost.
         poll = self._poll = _Poll(raise_if_given_up)
         connection.on_gone = partial(self._hung_up, poll)
         now_s = time.monotonic()
         # Refreshes go out at the end of a hold: after an answer, nothing reaches the mod until its next poll.
         allowed_s = self.rules.allowed_s(now_s) if self.is_open else 0.0
-        look_s = next_shared_s(self._empty_s + LOOK_AGAIN_S - SHARED_S, SHARED_S) if allowed_s else now_s
+        ask_s = next_shared_s(self._empty_s + ASK_AGAIN_S - SHARED_S, SHARED_S) if allowed_s else now_s
         found = b""
         try:
-            if look_s <= now_s or look_s > self._empty_s + allowed_s:
-                look_s = math.inf
-                found = await self._look(poll, refreshes_alone=not allowed_s)
+            if ask_s <= now_s or ask_s > self._empty_s + allowed_s:
+                ask_s = math.inf
+                found = await self._take(poll, refreshes_alone=not allowed_s)
             if poll.gone:
                 return Polled(None)
             if found or self._poll is not poll or not self.is_open:
                 return Polled(found or NOTHING)
             poll.began_s = time.monotonic()
             poll.hold_s = self.rules.begin(poll.began_s)
-            return await self._hold(poll, look_s) if poll.hold_s else Polled(NOTHING)
+            return await self._hold(poll, ask_s) if poll.hold_s else Polled(NOTHING)
         finally:
             connection.on_gone = None
             if self._poll is poll:
                 self._poll = None
 
-    async def _hold(self, poll: _Poll, look_s: float) -> Polled:
-        """Looks for commands after each hint, at `look_s`, and at the end of the hold."""
+    async def _hold(self, poll: _Poll, ask_s: float) -> Polled:
+        """Asks Redis for commands after each hint, at `ask_s`, and at the end of the hold."""
         held_s, found = 0.0, b""
         try:
             while held_s < poll.hold_s and not found:
-                until_s = min(look_s, poll.began_s + poll.hold_s) + TIMER_EARLY_S
+                until_s = min(ask_s, poll.began_s + poll.hold_s) + TIMER_EARLY_S
                 timer = asyncio.get_running_loop().call_at(until_s, poll.woken.set)
                 try:
                     await poll.woken.wait()
@@ -139,15 +139,15 @@ class Polls:
                     timer.cancel()
                 if poll.hinted and not poll.ending:
                     await asyncio.sleep(GATHER_S)
-                held_s, look_s = time.monotonic() - poll.began_s, math.inf
+                held_s, ask_s = time.monotonic() - poll.began_s, math.inf
                 if poll.ending:
                     break
-                found = await self._look(poll, refreshes_alone=held_s >= poll.hold_s)
+                found = await self._take(poll, refreshes_alone=held_s >= poll.hold_s)
         finally:  # also if the store failed in the middle, or this process stood still
             self._end(poll, Ending.COMMAND if found else Ending.EMPTY)
         return Polled(None if poll.gone else found or NOTHING, held_s)
 
-    async def _look(self, poll: _Poll, *, refreshes_alone: bool) -> bytes:
+    async def _take(self, poll: _Poll, *, refreshes_alone: bool) -> bytes:
         """The answer if there are commands, b"" if there are none or the poll is over. Raises StoreError."""
         held_s = poll.hold_s + EARLY_S if poll.hold_s else 0.0
         await poll.raise_if_given_up(held_s)
@@ -182,7 +182,7 @@ class Polls:
         return self._commands.poll_answer(commands)
 
     def _hung_up(self, poll: _Poll) -> None:
-        """The mod is gone. Ends a look that is under way: commands that it takes would be lost."""
+        """The mod is gone. Ends a call of Redis that is under way: commands that it takes would be lost."""
         poll.gone = True
         if poll.taking:
             poll.taking.cancel()

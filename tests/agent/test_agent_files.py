@@ -58,7 +58,7 @@ def rows(found: list[Found], offsets: dict[str, int]) -> list[tuple[str, bool]]:
             {"a.RPT": 10},
             [("a.RPT", True), ("b.RPT", False)],
         ),
-        # Started twice since the last look.
+        # Started twice since the last read.
         (
             [Found("c.RPT", 5, 3), Found("a.RPT", 10, 1), Found("b.RPT", 5, 2)],
             {"a.RPT": 10},

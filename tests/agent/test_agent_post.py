@@ -106,7 +106,7 @@ def test_lines_that_were_not_taken_are_sent_again_first(
     peer.answers = [(503, b"away"), (200, b"")]
     for line in ("one", "two", "three"):
         add(tmp_path, line)
-        agent.look(0.0)
+        agent.read(0.0)
         agent.send()
     assert peer.batches == [["one"], ["one", "two"], ["one", "two", "three"]]
 
@@ -118,7 +118,7 @@ def test_after_a_failure_the_agent_waits_before_it_sends_again(
     peer.answers = [(503, b"away")] * 10
     add(tmp_path, "one")
     for _ in range(5):
-        agent.look(0.0)
+        agent.read(0.0)
         agent.send()
     assert peer.batches == [["one"]]
 
@@ -127,7 +127,7 @@ def test_positions_are_saved_after_each_batch(settings: AgentSettings, peer: Pee
     agent = Agent(settings, Outbox(max_batch=2))
     peer.answers = [OK, (503, b"away")]
     add(tmp_path, "one", "two", "Warning Message: noise", "three")
-    agent.look(0.0)
+    agent.read(0.0)
     agent.send()
     assert json.loads((tmp_path / "state.json").read_text())["files"][0]["offset"] == len("one\ntwo\n")
 
@@ -137,12 +137,12 @@ def test_the_number_of_dropped_lines_is_sent_once_there_is_room(
 ) -> None:
     agent = Agent(settings, Outbox(max_lines=5))
     add(tmp_path, *[f"line {number}" for number in range(8)])
-    agent.look(0.0)
+    agent.read(0.0)
     add(tmp_path, "line 8")
-    agent.look(1.0)
+    agent.read(1.0)
     agent.send()
     add(tmp_path, "line 9")
-    agent.look(2.0)
+    agent.read(2.0)
     agent.send()
     told = [line for batch in peer.batches for line in batch]
     assert told == [*[f"line {n}" for n in range(5)], "line 9", "dayz-relay agent: 4 log lines dropped"]

@@ -19,7 +19,7 @@ SILENT = replace(
     ends_for_s=0.2,
 )
 TIMES = AlertTimes(
-    look_every_s=0.2, gather_s=0.2, message_every_s=0.2, rules={**RULES, Condition.SILENT: SILENT}
+    check_every_s=0.2, gather_s=0.2, message_every_s=0.2, rules={**RULES, Condition.SILENT: SILENT}
 )
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from services.modapi.hold_rules import HELD, Ending, HoldRules
 from services.modapi.http.refusals import STOOD_STILL, Refused
 from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
-from services.modapi.polls import GATHER_S, LOOK_AGAIN_S, NOTHING, Polled
+from services.modapi.polls import ASK_AGAIN_S, GATHER_S, NOTHING, Polled
 from services.modapi.served_instances import ServedInstances
 from services.relay.instances.definitions import merge
 from services.relay.protocol.command_states import new_operation_id
@@ -181,7 +181,7 @@ async def test_a_poll_behind_an_empty_answer_is_held_without_a_look_until_a_hint
         return time.monotonic() - began_s
 
     def fits(took_s: float) -> bool:
-        return LOOK_AGAIN_S / 2 < took_s <= LOOK_AGAIN_S + GATHER_S if lost else took_s < LOOK_AGAIN_S / 2
+        return ASK_AGAIN_S / 2 < took_s <= ASK_AGAIN_S + GATHER_S if lost else took_s < ASK_AGAIN_S / 2
 
     await until(takes_s, met=fits)  # again if the machine stood still
 

@@ -75,7 +75,7 @@ async def stream_changes(
             f"events and commands of more than {MOST_WATCHED} servers cannot be followed at once: use"
             " /servers/{slug}/events of some",
         )
-    await fleet.look_for_changes()
+    await fleet.find_changes()
     stream = _FleetStream(fleet, context.streams.process, shown)
     return StreamResponse(context.streams, request, stream.messages(last_event_id))
 
@@ -88,7 +88,7 @@ class _Place(NamedTuple):
 
 
 class _FleetStream:
-    """The stream of one reader. It shares one look at the fleet each second with all others.
+    """The stream of one reader. It shares one read of the fleet each second with all others.
 
     `run` stands in the ids of messages: their numbers are those of this process.
     """
@@ -116,7 +116,7 @@ class _FleetStream:
             if self._kinds:
                 self._fleet.activity.use()
             with contextlib.suppress(StoreError):
-                await self._fleet.look_for_changes()
+                await self._fleet.find_changes()
             found = self._behind(place)  # None: the reader is too slow
 
     def _behind(self, place: _Place) -> tuple[_Place, list[bytes]] | None:

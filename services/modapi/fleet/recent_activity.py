@@ -30,7 +30,7 @@ FLEET_ENTRIES, FLEET_BYTES = 5_000, 4 * 1024 * 1024
 FLEET_KEPT_S = 60.0
 """How long all servers are followed after the last reader: one whose connection broke comes back in time."""
 
-FLEET_LOOK_EVERY_S = 1.0  # time between two looks for servers that were added or removed
+FLEET_CHECK_EVERY_S = 1.0  # time between two checks for servers that were added or removed
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class FleetActivity:
                     await cancelled(following.pop(slug))
                 for slug in slugs - following.keys():
                     following[slug] = asyncio.create_task(self._follow(slug))
-                await asyncio.sleep(FLEET_LOOK_EVERY_S)
+                await asyncio.sleep(FLEET_CHECK_EVERY_S)
         finally:
             for task in following.values():
                 await cancelled(task)
@@ -163,4 +163,4 @@ class FleetActivity:
                 if followed := await recent.follow(slug, await facts_of(recent.store, slug)):
                     async for entries in followed:
                         self.journal.add(*((slug, entry) for entry in cursor.new(entries)))
-            await asyncio.sleep(FLEET_LOOK_EVERY_S)
+            await asyncio.sleep(FLEET_CHECK_EVERY_S)

@@ -63,7 +63,7 @@ def state_of(disabled: bool, problems: Sequence[Problem]) -> State:
 
 
 class FleetChanges:
-    """The changes between two looks at the fleet, whoever looks. Of each server the last change counts."""
+    """The changes between two reads of the fleet, for all readers. Of each server the last change counts."""
 
     def __init__(self) -> None:
         self.number = 0  # the number of the last change
@@ -72,7 +72,7 @@ class FleetChanges:
         self._changed: dict[str, int] = {}  # slug -> the number of its last change, the newest last
         self._forgotten = 0  # removals up to this number are not remembered
 
-    def look(self, rows: Mapping[str, ServerRow], there: Collection[str]) -> None:
+    def update(self, rows: Mapping[str, ServerRow], there: Collection[str]) -> None:
         """Takes over the fleet as it is now. `there`: the slugs of all servers, also of those that could not
         be read."""
         if rows is self._seen:

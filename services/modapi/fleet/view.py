@@ -28,7 +28,7 @@ READ_AT_ONCE = 50
 logger = logging.getLogger(__name__)
 
 
-class Look(NamedTuple):
+class FleetFacts(NamedTuple):
     """All servers by slug, what may concern any of them, and whose mods seem to call with a wrong key."""
 
     rows: dict[str, ServerRow]
@@ -48,7 +48,7 @@ class FleetView:
         self._store = store
         self._wrong_calls = WrongKeyCalls(store)
         self._modapi = modapi
-        self.last = Look({}, [], {})  # what the last `rows` has read
+        self.last = FleetFacts({}, [], {})  # what the last `rows` has read
         self._read_s = -math.inf
         self._read_of: Mapping[str, DefinedInstance] = {}
         self._reading = asyncio.Lock()
@@ -71,9 +71,9 @@ class FleetView:
                 self._read_of, self._read_s = defined, time.monotonic()
             return self.last.rows
 
-    async def look_for_changes(self) -> None:
+    async def find_changes(self) -> None:
         """Numbers what has changed. Raises StoreError."""
-        self.changes.look(await self.rows(), self.directory.defined)
+        self.changes.update(await self.rows(), self.directory.defined)
 
     async def row(self, slug: str, defined: Mapping[str, DefinedInstance] | None = None) -> ServerRow:
         """One server as it is now. `defined`: all servers, if they were just read.
@@ -89,7 +89,7 @@ class FleetView:
             await self.rows()  # only all servers together tell whose mod calls with a wrong key
         return self._row(defined[slug], facts, self.last.wrong_keys.get(slug))
 
-    async def _read(self, defined: Mapping[str, DefinedInstance]) -> Look:
+    async def _read(self, defined: Mapping[str, DefinedInstance]) -> FleetFacts:
         slugs = list(defined)
         wrong_calls = await self._wrong_calls.all()
         facts: dict[str, Facts] = {}
@@ -102,7 +102,7 @@ class FleetView:
                 rows[slug] = self._row(defined[slug], facts[slug], named.get(slug))
             if count % READ_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        return Look(rows, notes, named)
+        return FleetFacts(rows, notes, named)
 
     def _row(self, definition: DefinedInstance, facts: Facts, wrong_call: WrongKeyCall | None) -> ServerRow:
         problems = diagnose(definition, facts, mod_url(self._modapi), wrong_call)

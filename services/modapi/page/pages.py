@@ -39,7 +39,7 @@ DEAD_LETTERS_EVERY = 2
 PLAYERS_EVERY = 3
 """Charts, dead letters and players are read at every 15th, 2nd and 3rd turn of a stream."""
 
-Look = Callable[[int], Awaitable[Fragments]]  # the parts of a page that are due at this turn of its stream
+ReadParts = Callable[[int], Awaitable[Fragments]]  # the parts of a page due at this turn of its stream
 
 _ALIVE = b"event: alive\ndata:\n\n"
 _AWAY = b"event: away\ndata:\n\n"
@@ -78,11 +78,11 @@ class Pages:
     async def fleet_changes(self, request: Request, reader: Reader) -> Response:
         view = View.of(request.query_params)
 
-        async def look(_: int) -> Fragments:
+        async def read(_: int) -> Fragments:
             return (await self._fleet_parts(view))[1]
 
         gzip = "gzip" in request.headers.get("accept-encoding", "")
-        return self._stream(request, reader, look, gzip=gzip)
+        return self._stream(request, reader, read, gzip=gzip)
 
     async def server(
         self, request: Request, reader: Reader, slug: str = "", status: int = 200, **outcome: str
@@ -110,11 +110,11 @@ class Pages:
         slug, before = request.path_params["slug"], _before(request)
         await self._fleet.row(slug)
 
-        async def look(turn: int) -> Fragments:
+        async def read(turn: int) -> Fragments:
             row = (await self._fleet.rows()).get(slug)
             return await self._server_parts(row, reader.form_key, before, turn) if row else {}
 
-        return self._stream(request, reader, look)
+        return self._stream(request, reader, read)
 
     async def add_form(self, request: Request, reader: Reader, status: int = 200, **values: Any) -> Response:
         """The form that adds a server; after a refusal with its `problem` and the `fields` that were sent."""
@@ -173,27 +173,27 @@ class Pages:
         self._day_bars = kept
         return {row.slug: kept[row.slug][1] for row in rows}
 
-    def _stream(self, request: Request, reader: Reader, look: Look, *, gzip: bool = False) -> Response:
+    def _stream(self, request: Request, reader: Reader, read: ReadParts, *, gzip: bool = False) -> Response:
         if request.method == "HEAD":
             return Response()
         if self._streams.is_full:
             raise HTTPException(503, "Too many pages are open.")
-        return StreamResponse(self._streams, request, self._changes(look, reader.until_s), gzip=gzip)
+        return StreamResponse(self._streams, request, self._changes(read, reader.until_s), gzip=gzip)
 
-    async def _changes(self, look: Look, until_s: float) -> Messages:
+    async def _changes(self, read: ReadParts, until_s: float) -> Messages:
         sent: Fragments = {}
         turn, sent_s = 0, -math.inf
         while not self._fleet.stopping.is_set() and time.time() < until_s:
             changes: list[bytes] = []
             try:
-                found = await look(turn)
+                found = await read(turn)
                 changes = [_fragment(id, text) for id, text in found.items() if sent.get(id) != text]
                 sent |= found
                 if not changes and time.monotonic() - sent_s > ALIVE_EVERY_S:
                     changes = [_ALIVE]
             except StoreError:
                 changes = [_AWAY]
-            except Exception as error:  # the next look may go well again, and other pages go on
+            except Exception as error:  # the next read may go well, and other pages go on
                 self._faults.caught(logger, FaultKind.LISTENER, error)
             if changes:
                 sent_s = time.monotonic()

@@ -33,7 +33,7 @@ _WAITS = EventState.WAITING
 async def accepted(store: Store, slug: str, facts: Facts, settled_ms: int = 0) -> list[ActivityEntry]:
     """The newest events that wait for Takaro, at most REMEMBERED, from the age `settled_ms` on, and the
     newest dead letters of the mod's. The newest come first. Raises StoreError."""
-    return (await _Follower(store, slug).look(facts, settled_ms))[::-1]
+    return (await _Follower(store, slug).read(facts, settled_ms))[::-1]
 
 
 def settled_ms(facts: Facts) -> int:
@@ -64,7 +64,7 @@ async def follow(store: Store, slug: str) -> AsyncIterator[list[ActivityEntry]]:
         found: list[ActivityEntry] = []
         with contextlib.suppress(StoreError):
             facts = await facts_of(store, slug)
-            found = await follower.look(facts, settled_ms(facts))
+            found = await follower.read(facts, settled_ms(facts))
         yield found
         await asyncio.sleep(FOLLOW_EVERY_S)
 
@@ -77,7 +77,7 @@ class _Follower:
         self._last_entry: str | None = None  # an id; None: it begins with the newest
         self._last_dead_letter: str | None = None
 
-    async def look(self, facts: Facts, settled_ms: int) -> list[ActivityEntry]:
+    async def read(self, facts: Facts, settled_ms: int) -> list[ActivityEntry]:
         """The entries that are new since the last call, the oldest first. If there are none it costs no call
         of Redis. Raises StoreError."""
         (waits, last_entry), (dead, last_dead_letter) = await asyncio.gather(

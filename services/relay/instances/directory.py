@@ -23,7 +23,7 @@ from services.relay.service.settings import NO_INSTANCE, Instance, Settings
 from services.relay.service.settings_warnings import equal_names, secrets_in
 from services.relay.store.client import Store, resubscribing
 
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +60,12 @@ class Directory:
         # Two tasks: while Redis is away, changes of the file still take effect.
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
-            group.create_task(self._follow(self.file.look, self.file.nudge, changed))
-            group.create_task(self._follow(self._look_at_store, self._store_nudge, changed))
+            group.create_task(self._follow(self.file.check, self.file.nudge, changed))
+            group.create_task(self._follow(self._read_store, self._store_nudge, changed))
 
     async def current(self) -> dict[str, DefinedInstance]:
         """All instances, as they are stored at this moment. Raises StoreError."""
-        found = await self.registry.records.look(self._version)
+        found = await self.registry.records.read(self._version)
         records = found.records()
         return self.defined if records is None else self._merged(records)
 
@@ -75,25 +75,25 @@ class Directory:
 
     async def _follow(
         self,
-        look: Callable[[], Awaitable[None]],
+        check: Callable[[], Awaitable[None]],
         nudge: asyncio.Event,
         changed: Callable[[Mapping[str, DefinedInstance]], object],
     ) -> None:
         while True:
             nudge.clear()
-            await look()
+            await check()
             self._report(changed)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(until_shared_s(LOOK_EVERY_S)):
+                async with asyncio.timeout(until_shared_s(CHECK_EVERY_S)):
                     await nudge.wait()
 
     async def _listen(self) -> None:
         async for _ in resubscribing(lambda: self._store.hints(WAKE_INSTANCES)):
             self._store_nudge.set()
 
-    async def _look_at_store(self) -> None:
+    async def _read_store(self) -> None:
         with contextlib.suppress(StoreError):  # those that are known are served meanwhile
-            found = await self.registry.records.look(self._version)
+            found = await self.registry.records.read(self._version)
             if not found.version and self._stored:  # mods still call, and Takaro still knows the servers
                 if count := await self.registry.records.put_back(self._stored):
                     logger.error(

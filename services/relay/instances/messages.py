@@ -20,7 +20,7 @@ from services.relay.store.command_stream import CommandStream
 
 MAX_MESSAGE_CHARS = 500
 
-LOOK_EVERY_S = 0.1
+READ_EVERY_S = 0.1
 READ_RESULTS = 200
 
 
@@ -53,7 +53,7 @@ async def _end(commands: CommandStream, command: Command, begun_s: float) -> tup
         return CommandEnd.QUEUE_FULL, ""
     after = ""
     while time.monotonic() - begun_s < ANSWER_WITHIN_S:
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(READ_EVERY_S)
         try:
             found = await commands.results(after, READ_RESULTS)
         except StoreError:

@@ -66,7 +66,7 @@ class RecordTexts(NamedTuple):
 
 
 class RecordStore:
-    """The records in Redis, and the age of times on Redis' clock, which each look reads too. Every call
+    """The records in Redis, and the age of times on Redis' clock, which each read returns too. Every call
     raises StoreError."""
 
     def __init__(self, store: Store) -> None:
@@ -75,10 +75,10 @@ class RecordStore:
         self.clock = SteppedClock(boot_id())
 
     def age_s(self, at_ms: float, behind: bool | None = None) -> float:
-        """At least how long ago Redis' clock showed `at_ms` (see `age_of`); 0 before the first look."""
+        """At least how long ago Redis' clock showed `at_ms` (see `age_of`); 0 before the first read."""
         return self.clock.age(at_ms, boottime_s(), behind=behind).least_s
 
-    async def look(self, version: str | None = None) -> RecordTexts:
+    async def read(self, version: str | None = None) -> RecordTexts:
         """All records, unless they still have the `version` that the caller knows."""
         if not self.clock.loaded:
             self.clock.load(await self._store.send("GET", keys.INSTANCES_CLOCK) or b"", boottime_s())
@@ -100,7 +100,7 @@ class RecordStore:
         """Replaces a record by `make(record, Redis' time)`, which may raise; tries again if somebody else was
         faster. Its data is deleted after `deleted_after_s`, or not at all. Raises InstanceConflict too."""
         for _ in range(TRIES):
-            found = await self.look()
+            found = await self.read()
             old = found.stored(slug)
             new = make(old.record if old else None, found.now_ms)
             due_ms = None if deleted_after_s is None else found.now_ms + round(deleted_after_s * 1000)

@@ -143,7 +143,7 @@ class Registry:
     async def forget_removed(self) -> list[str]:
         """Deletes the data of removed instances that are due, and returns their slugs. One service calls it.
         The record is marked as purging first, so nobody restores the instance meanwhile."""
-        found = await self.records.look()
+        found = await self.records.read()
         removals = await self._store.send("ZRANGE", INSTANCES_REMOVALS, 0, -1, "WITHSCORES")
         forgotten = []
         for member, due_ms in pairs(removals):

@@ -31,7 +31,7 @@ class SettingsFile:
         self.waits_for_restart: list[str] = []
         """The changed settings that take effect only after a restart, as "[modapi] port"."""
         self.complaint = ""  # why relay.toml cannot be used as it is now, "" if it can
-        self.nudge = asyncio.Event()  # set when the file must be looked at before the next regular look
+        self.nudge = asyncio.Event()  # set when the file must be read before the next regular check
         self._running = settings  # those of the start: some cannot change without a restart
         self._config = config
         self._environ = environ
@@ -40,11 +40,11 @@ class SettingsFile:
         self._reread = False
 
     def reread(self) -> None:
-        """Reads relay.toml again even if it looks unchanged: a file that it names may have changed."""
+        """Reads relay.toml again even if it seems unchanged: a file that it names may have changed."""
         self._reread = True
         self.nudge.set()
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Reads the file if it has changed."""
         found = self._config and signature(self._config)
         if self._config is None or (found == self._signature and not self._reread):

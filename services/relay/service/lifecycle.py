@@ -118,7 +118,7 @@ async def watch(store: Store, metrics: ServiceMetrics, judge_every_s: float = JU
             if away:
                 logger.info("the store is back: %s", facts.summary())
             away = False
-            metrics.looked_at(store)
+            metrics.store_answered(store)
             found = facts.refusals()
             for line in found:
                 if line not in refusals:

@@ -19,7 +19,7 @@ from services.relay.service.metric_table import MetricTable, counter, gauge, his
 from services.relay.store.client import Store
 from services.relay.store.durability import STORE_LABELS
 
-LOOK_EVERY_S = 1.0
+MEASURE_EVERY_S = 1.0
 LAGS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 ROUND_TRIPS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 OUTCOMES = ("ok", "failed")
@@ -125,8 +125,8 @@ class ServiceMetrics(MetricTable):
         """A pipeline came back, or was given up."""
         self._took[OUTCOMES[not ok]].observe(took_s)
 
-    def looked_at(self, store: Store) -> None:
-        """The store was looked at, and answered. If a cluster's map has changed since, nothing is known."""
+    def store_answered(self, store: Store) -> None:
+        """The store was asked, and has answered. If a cluster's map has changed since, nothing is known."""
         facts = store.facts
         servers = facts.servers
         if not servers:
@@ -143,8 +143,8 @@ class ServiceMetrics(MetricTable):
         self.store_replicas.set(min(one.replicas for one in servers))
         self.store_replicas_wanted.set(facts.replicas)
 
-    async def watch_loop(self, every_s: float = LOOK_EVERY_S) -> None:
-        """Never returns. It looks between the moments that periodic work shares, to leave that work out."""
+    async def watch_loop(self, every_s: float = MEASURE_EVERY_S) -> None:
+        """Never returns. Measures between the moments that periodic work shares, to leave that work out."""
         while True:
             asked_s = time.monotonic()
             wait_s = next_shared_s(asked_s, every_s, offset_s=every_s / 4) - asked_s + TIMER_EARLY_S

@@ -58,12 +58,12 @@ class Primaries:
         if self._only is None:
             await self._topology.learn()
         places = list(self._topology.places())
-        looked = await asyncio.gather(*(self._inspect_at(place) for place in places), return_exceptions=True)
+        seen = await asyncio.gather(*(self._inspect_at(place) for place in places), return_exceptions=True)
         for place, pipeline in list(self._pipelines.items()):
             if place not in places and pipeline.idle:  # it serves no slot any more
-                self._pipelines.pop(place, None)  # another look may have done so
+                self._pipelines.pop(place, None)  # another inspection may have done so
                 await pipeline.close()
-        for found in looked:
+        for found in seen:
             if isinstance(found, Unreachable):
                 raise store_error(found) from found
             if isinstance(found, BaseException):

@@ -18,7 +18,7 @@ class Subscription:
 
     `probe` asks for something that comes by this connection. It is called when nothing has come for half of
     `every_s` or longer. If nothing comes `within_s` after that, the subscription is `silent` and closed. One
-    timer looks at when bytes last came: a time-out for each message costs more than to read it.
+    timer checks when bytes last came: a time-out for each message costs more than to read it.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class Subscription:
         self._probe = probe
         self._least_s = every_s / 2
         self._within_s = within_s
-        self._probed_s: float | None = None  # when a probe was sent whose answer was not looked for yet
+        self._probed_s: float | None = None  # when a probe was sent whose answer was not checked yet
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(until_shared_s(self._least_s), self._look)
+        self._timer = self._loop.call_later(until_shared_s(self._least_s), self._check)
         connection.say(("SUBSCRIBE", *channels))
 
     async def message(self) -> list[Any]:
@@ -50,7 +50,7 @@ class Subscription:
         self._timer.cancel()
         self._connection.close()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now_s, heard_s = time.monotonic(), self._connection.heard_s
         if self._probed_s is not None and heard_s < self._probed_s:
             self.silent = True
@@ -62,4 +62,4 @@ class Subscription:
         else:  # at a moment that other subscriptions share
             self._probed_s = None
             wait_s = until_shared_s(self._least_s, at_least_s=max(0.0, heard_s + self._least_s - now_s))
-        self._timer = self._loop.call_later(wait_s, self._look)
+        self._timer = self._loop.call_later(wait_s, self._check)

@@ -46,7 +46,7 @@ class Link:
         self._leaving: set[asyncio.Task[None]] = set()
         self._failures = 0
         self._closing = asyncio.Event()
-        self._look = asyncio.Event()
+        self._check = asyncio.Event()
         self._replacement = Replacement(context.times)
 
     @property
@@ -57,7 +57,7 @@ class Link:
     def reconnect(self) -> None:
         """Replaces the socket in use by a new one: Takaro asks the socket that identified last."""
         self._replacement.wanted = True
-        self._look.set()
+        self._check.set()
 
     async def run(self) -> None:
         """Keeps a socket identified. Returns after `leave`, when all sockets are closed."""
@@ -72,7 +72,7 @@ class Link:
                 self._use(session)
                 while not (session.ended.done() or self._is_due(session)):
                     # All links wake up together.
-                    await self._until_changed(until_shared_s(self._settings.context.times.look_every_s))
+                    await self._until_changed(until_shared_s(self._settings.context.times.check_every_s))
                 if time.monotonic() - session.identified_s > RENEWED_AFTER_READY_S:
                     self._failures = 0
                 if session.ended.done():
@@ -122,7 +122,7 @@ class Link:
 
     def _ended(self, session: SocketSession) -> None:
         del self._running[session]
-        self._look.set()
+        self._check.set()
 
     def _use(self, session: SocketSession) -> None:
         """Makes a new socket the one in use, and leaves the one before."""
@@ -144,7 +144,7 @@ class Link:
         if not settings.lease.held or settings.status.closed or self._closing.is_set():
             return False  # an uplink that hands over or stops must not replace it: the next owner does
         now_s, socket, other_client = time.monotonic(), session.socket, replacement.other_client
-        match other_client.look(session.identified_s, socket.asked_s, now_s):
+        match other_client.check(session.identified_s, socket.asked_s, now_s):
             case Finding.NO_REQUESTS:
                 return True
             case Finding.USURPED:
@@ -161,14 +161,14 @@ class Link:
 
     async def _until_changed(self, within_s: float | None = None) -> None:
         """Waits until something has changed, no longer than `within_s`."""
-        self._look.clear()
+        self._check.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                await self._look.wait()
+                await self._check.wait()
 
     def _changed(self) -> None:
         """Shows the state of the socket in use, or of the one that is dialled, after it has changed."""
-        self._look.set()
+        self._check.set()
         settings = self._settings
         shown = self._used if self._used and not self._used.ended.done() else self._newest
         with settings.context.metrics.service.faults.contain(settings.logger, FaultKind.LISTENER):

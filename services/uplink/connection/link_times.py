@@ -35,7 +35,7 @@ class LinkTimes:
     refused: Delays = Delays(base_s=60.0, cap_s=300.0, floor_s=30.0)
     identify_again: Delays = Delays(base_s=0.25, cap_s=60.0, floor_s=0.1)
     """One identify costs Takaro about five API calls (protocol.md T1)."""
-    look_every_s: float = 5.0  # interval of looking whether the socket in use is to be replaced
+    check_every_s: float = 5.0  # interval of checking whether the socket in use is to be replaced
     identified_within_s: float = 15.0
     keep_alive_s: float = 45.0
     """After 60 s without an event Takaro makes a new emitter and loses events meanwhile (protocol.md T11)."""

@@ -20,7 +20,7 @@ _NEVER_S = float("-inf")
 
 @unique
 class Finding(Enum):
-    """The result of a look at the socket in use."""
+    """The result of a check of the socket in use."""
 
     NOTHING = auto()
     NO_REQUESTS = auto()  # Takaro asks nothing on it: replace the socket
@@ -42,8 +42,8 @@ class OtherClientWatch:
     _warned_s: float = _NEVER_S
     _usurped: bool = False
 
-    def look(self, identified_s: float, asked_s: float | None, now_s: float) -> Finding:
-        """Looks at the socket in use: when it was identified, and last asked by Takaro (None: never)."""
+    def check(self, identified_s: float, asked_s: float | None, now_s: float) -> Finding:
+        """Checks the socket in use: when it was identified, and last asked by Takaro (None: never)."""
         if asked_s is not None and (self.asked_s is None or asked_s > self.asked_s):
             self.asked_s = asked_s
             if self._usurped:

@@ -8,7 +8,7 @@ from services.relay.protocol.errors import InstanceConflict, StoreError
 from services.relay.service.clocks import until_shared_s
 from services.relay.service.logs import InstanceLogger
 
-LOOK_EVERY_S = 10.0
+CHECK_EVERY_S = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 async def forget_removed(registry: Registry) -> None:
     """Never returns. Several uplinks may do this at once."""
     while True:
-        await asyncio.sleep(until_shared_s(LOOK_EVERY_S))
+        await asyncio.sleep(until_shared_s(CHECK_EVERY_S))
         try:
             for slug in await registry.forget_removed():
                 InstanceLogger(logger, slug).info("removed: its data is deleted")

@@ -19,40 +19,40 @@ def row(slug: str, **facts: Any) -> ServerRow:
     return ServerRow(DefinedInstance(instance, Origin.REDIS, ()), replace(FACTS, **facts), [], State.UP)
 
 
-def look(changes: FleetChanges, *rows: ServerRow) -> None:
+def update(changes: FleetChanges, *rows: ServerRow) -> None:
     by_slug = {row.slug: row for row in rows}
-    changes.look(by_slug, by_slug)
+    changes.update(by_slug, by_slug)
 
 
 def test_a_reader_gets_the_servers_that_changed_since_in_order_of_their_last_change() -> None:
     changes = FleetChanges()
-    look(changes, row("a"), row("b"))
+    update(changes, row("a"), row("b"))
     assert changes.since(changes.number) == []
-    look(changes, row("a", players=4), row("b"), row("c"))
-    look(changes, row("a", players=4), row("b", dead=1), row("c"))
+    update(changes, row("a", players=4), row("b"), row("c"))
+    update(changes, row("a", players=4), row("b", dead=1), row("c"))
     assert changes.since(0) == [(1, "a"), (2, "c"), (3, "b")]
-    look(changes, row("a", players=5), row("b", dead=1))
+    update(changes, row("a", players=5), row("b", dead=1))
     assert changes.since(2) == [(3, "b"), (4, "a"), (5, "c")]
     assert changes.since(5) == [] and changes.since(6) is None
 
 
 def test_a_clock_that_goes_on_is_no_change() -> None:
     changes = FleetChanges()
-    look(changes, row("a", oldest_ms=500))
-    look(changes, row("a", now_ms=2_000, contact_ms=1_900, oldest_ms=600))
+    update(changes, row("a", oldest_ms=500))
+    update(changes, row("a", now_ms=2_000, contact_ms=1_900, oldest_ms=600))
     assert changes.number == 0
 
 
 def test_a_server_that_could_not_be_read_is_not_removed() -> None:
     changes = FleetChanges()
-    look(changes, row("a"), row("b"))
-    changes.look({"a": row("a")}, {"a", "b"})
+    update(changes, row("a"), row("b"))
+    changes.update({"a": row("a")}, {"a", "b"})
     assert changes.number == 0
 
 
 def test_a_reader_who_may_have_missed_a_removal_is_not_told_half_of_it() -> None:
     changes = FleetChanges()
-    look(changes, *(row(f"s{number}") for number in range(KEPT_REMOVALS + 1)))
-    look(changes)
+    update(changes, *(row(f"s{number}") for number in range(KEPT_REMOVALS + 1)))
+    update(changes)
     assert changes.since(0) is None
     assert len(changes.since(1) or []) == KEPT_REMOVALS

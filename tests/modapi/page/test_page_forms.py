@@ -60,7 +60,7 @@ async def test_an_added_server_is_served_with_the_key_that_was_shown(store: Stor
         await log_in(client)
         answer = await add(client, "A new server", slug=new, registration_token="a-token-of-its-own")
         key = config_of(answer.text)["TakaroApiUrl"].rpartition("/k/")[2]
-        record = (await Registry(store, lambda: ()).records.look()).records()
+        record = (await Registry(store, lambda: ()).records.read()).records()
         assert record and record[new].name == "A new server" and record[new].registration_token
         assert [one.digest for one in record[new].mod_key_digests] and key not in str(record[new])
         assert "a-token-of-its-own" not in answer.text
@@ -119,7 +119,7 @@ async def test_a_server_is_disabled_enabled_and_gets_a_new_key(store: Store, slu
 
         assert (await sent("disable")).headers["location"] == f"/?disabled={new}"
         assert "is disabled: its mod is refused" in (await client.get(f"/?disabled={new}")).text
-        records = (await Registry(store, lambda: ()).records.look()).records()
+        records = (await Registry(store, lambda: ()).records.read()).records()
         assert records and records[new].disabled
         back = await sent("enable", next=f"/instance/{new}")
         assert back.headers["location"] == f"/instance/{new}?enabled={new}"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.relay.instances.definitions import DefinedInstance
-from services.relay.instances.directory import LOOK_EVERY_S, Directory, instances
+from services.relay.instances.directory import CHECK_EVERY_S, Directory, instances
 from services.relay.instances.registry import Registry
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import (
@@ -106,7 +106,7 @@ async def test_a_change_is_found_at_the_next_look_without_its_hint(
     await Registry(silent, list).create("two", "Server two")
     await silent.close()
     await followed.serves("one", "two")
-    assert LOOK_EVERY_S < 2.0
+    assert CHECK_EVERY_S < 2.0
 
 
 async def rotated(followed: Followed, store: Store) -> Registry:
@@ -198,7 +198,7 @@ async def test_servers_are_written_into_an_emptied_redis(followed: Followed, sto
         store.send_unawaited("DEL", key)
 
     async def written() -> bool:
-        found = (await registry.records.look()).records()
+        found = (await registry.records.read()).records()
         assert found is not None
         return found == {"stored": issued.record}
 
@@ -241,7 +241,7 @@ async def test_servers_are_written_all_or_none_if_redis_goes_away_meanwhile(
 
     monkeypatch.setattr(store, "run_until", run)
     registry = Registry(store, list)
-    found = await until(registry.records.look, met=lambda found: found.version)
+    found = await until(registry.records.read, met=lambda found: found.version)
     assert sorted(found.records() or ()) == sorted(STORED)
     await asyncio.sleep(1.2)  # one more look
     for service in emptied:

@@ -57,7 +57,7 @@ def registry_of(store: Store, **delays: float) -> Registry:
 
 
 async def records(registry: Registry) -> dict[str, Record]:
-    found = (await registry.records.look()).records()
+    found = (await registry.records.read()).records()
     assert found is not None
     return found
 
@@ -73,11 +73,11 @@ async def test_an_instance_is_stored_with_only_the_digest_of_its_key(
 
 
 async def test_a_look_returns_records_only_if_they_have_changed(registry: Registry) -> None:
-    empty = await registry.records.look()
-    assert empty.texts == {} and (await registry.records.look(empty.version)).texts is None
+    empty = await registry.records.read()
+    assert empty.texts == {} and (await registry.records.read(empty.version)).texts is None
     await registry.create("one", "Server one")
-    found = await registry.records.look(empty.version)
-    assert found.texts and (await registry.records.look(found.version)).texts is None
+    found = await registry.records.read(empty.version)
+    assert found.texts and (await registry.records.read(found.version)).texts is None
 
 
 async def test_if_many_panels_create_one_slug_one_succeeds(registry: Registry) -> None:
@@ -116,7 +116,7 @@ async def test_two_panels_lose_no_change(registry: Registry, store: Store) -> No
 async def test_three_rotations_leave_two_keys(registry: Registry) -> None:
     keys = [(await registry.create("one", "Server one")).mod_key]
     keys += [(await registry.rotate("one", force=True)).mod_key for _ in range(3)]
-    found = await registry.records.look()
+    found = await registry.records.read()
     stored = found.stored("one")
     assert stored
     opens = open_keys(stored.record.mod_key_digests, registry.records.age_s)
@@ -310,7 +310,7 @@ async def test_the_overlap_has_its_full_length_after_the_clock_was_set_back(
 ) -> None:
     await registry.create("one", "Server one")
     set_clock(store, -3600, monkeypatch)
-    await registry.records.look()
+    await registry.records.read()
     record = (await registry.rotate("one", overlap_s=10.0)).record
     assert len(open_keys(record.mod_key_digests, registry.records.age_s)) == 2
     record = (await registry.rotate("one", overlap_s=0.5, force=True)).record
@@ -355,7 +355,7 @@ async def test_an_interrupted_purge_is_finished_and_cannot_be_undone(
     record, _ = await registry.create(slug, "A server")
     await make_data(store, slug)
     await registry_of(store, purged_after_s=0.0).remove(slug, purge=True)
-    old = (await registry.records.look()).stored(slug)
+    old = (await registry.records.read()).stored(slug)
     assert old
     purging = old.record.model_copy(update={"purging": True})
     assert await registry.records.replace(slug, old, purging, 0)
@@ -400,9 +400,9 @@ async def test_if_several_services_put_back_one_succeeds(registry: Registry, sto
     assert sorted(
         await asyncio.gather(registry.records.put_back(before), other.records.put_back(before))
     ) == [0, 2]
-    version = (await registry.records.look()).version
+    version = (await registry.records.read()).version
     assert await other.records.put_back({"old": before["one"]}) == 0
-    assert (await registry.records.look()).version == version and await records(registry) == before
+    assert (await registry.records.read()).version == version and await records(registry) == before
 
 
 async def test_a_record_that_was_changed_after_a_put_back_is_not_overwritten(
@@ -422,5 +422,5 @@ async def test_if_all_servers_are_removed_nothing_is_put_back(registry: Registry
     before = await records(registry)
     await empty(store)
     assert await registry.records.put_back(before) == 0
-    found = await registry.records.look()
+    found = await registry.records.read()
     assert found.version and found.texts == {}

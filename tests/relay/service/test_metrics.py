@@ -121,6 +121,6 @@ async def test_while_metrics_are_written_the_loop_does_other_work_between_the_pi
 async def test_a_cluster_whose_map_changed_after_a_check_is_shown_as_not_ready() -> None:
     service = Service("redis+cluster://127.0.0.1:1")
     assert service.store.facts.servers == ()
-    service.metrics.looked_at(service.store)
+    service.metrics.store_answered(service.store)
     assert service.value("store_ready") == 0
     await service.store.close()

@@ -36,7 +36,7 @@ QUICK = Delays(base_s=0.02, cap_s=0.1)
 @pytest.fixture
 async def linked(store: Store, slug: str) -> AsyncIterator[Linked]:
     async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
-        linked = Linked(takaro, store, slug, LinkTimes(QUICK, QUICK, look_every_s=0.02))
+        linked = Linked(takaro, store, slug, LinkTimes(QUICK, QUICK, check_every_s=0.02))
         yield linked
         await linked.end()
 

@@ -51,7 +51,7 @@ def test_a_free_instance_of_another_uplink_is_taken_after_a_while() -> None:
     assert claim.next_renewal(PATIENCE_S + 0.1, preferred=False) == TAKE
 
 
-def test_a_look_each_second_takes_it_with_the_second_one() -> None:
+def test_a_renewal_each_second_takes_it_with_the_second_one() -> None:
     """A renewal begins a little after the full second, and its reply comes some milliseconds later."""
     claim = Claim()
     saw(claim, 0.010, FREE, preferred=False)
@@ -182,7 +182,7 @@ def test_an_uplink_whose_standby_socket_is_no_longer_the_newest_gets_another() -
     assert saw(claim, 4, mine(2)) is ClaimStep.NOTHING
 
 
-def test_a_stopped_uplink_ignores_a_last_look() -> None:
+def test_a_stopped_uplink_ignores_a_last_renewal() -> None:
     for last in (mine(1), mine(1, newest=False), mine(1, wanted=True, ready=True), theirs(1), FREE):
         claim = Claim()
         saw(claim, 0, mine(0))

@@ -19,7 +19,7 @@ from services.relay.service.http.addresses import Network, is_in, plain, source_
 from services.relay.service.http.arrivals import Arrivals, CallerConnection
 from services.relay.service.stalls import ALIVE_EVERY_S
 
-LOOK_EVERY_S = ALIVE_EVERY_S
+CHECK_EVERY_S = ALIVE_EVERY_S
 KEEP_ALIVE_S = 30
 """Time for which a connection may be idle. If it closes just as its mod makes a call, that call fails."""
 
@@ -80,7 +80,7 @@ class ConnectionLimits:
         """Ends connections whose request does not come in time, and notices standstills. Never returns."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(until_shared_s(LOOK_EVERY_S))
+            await asyncio.sleep(until_shared_s(CHECK_EVERY_S))
             self.arrivals.alive()
             now_s = loop.time()
             for connection in [one for one in connections if one.due_s < now_s]:

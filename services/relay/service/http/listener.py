@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 STOP_WITHIN_S = 6
 ACCEPT_AGAIN_S = 0.1
 
-LOOK_EVERY_S = 2.0
+CHECK_EVERY_S = 2.0
 HANDSHAKE_WITHIN_S = 10.0  # time limit of a TLS handshake
 
 SHUTDOWN_WITHIN_S = 2.0
@@ -39,11 +39,11 @@ class Certificate:
         cert: Path,
         key: Path,
         *,
-        look_every_s: float = LOOK_EVERY_S,
+        check_every_s: float = CHECK_EVERY_S,
         handshake_within_s: float = HANDSHAKE_WITHIN_S,
     ) -> None:
         self.handshake_within_s = handshake_within_s
-        self._look_every_s = look_every_s
+        self._look_every_s = check_every_s
         self._cert, self._key = cert, key
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -109,7 +109,7 @@ class Watch:
         self._sending: set[Condition] = set()
         self._not_before_s: dict[Condition, float] = {}
 
-    def look(self, slug: str, seen: Sighting, now_s: float, wall_s: float) -> list[Transition]:
+    def transitions(self, slug: str, seen: Sighting, now_s: float, wall_s: float) -> list[Transition]:
         """The transitions to send after this sighting. `now_s` is on a clock that is never set."""
         found = []
         for condition, rule in self._rules.items():

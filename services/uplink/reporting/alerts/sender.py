@@ -1,4 +1,4 @@
-"""Looks at the instances of this uplink every few seconds, and sends alerts that have begun or ended."""
+"""Checks the instances of this uplink every few seconds, and sends alerts that have begun or ended."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 class AlertTimes:
     """When instances are looked at, and messages are sent. `rules` say when an alert begins and ends."""
 
-    look_every_s: float = 5.0
+    check_every_s: float = 5.0
     gather_s: float = 3.0  # before a message: a cause that affects many instances does so within moments
     message_every_s: float = 15.0  # to one target
     first_pause_s: float = 2.0  # before another attempt: it doubles up to `longest_pause_s`
@@ -69,7 +69,7 @@ class _Target:
 
 
 class AlertSender:
-    """Sends alerts. `look` gives the owned instances whose state is known; `count` counts sent messages.
+    """Sends alerts. `sightings` gives the owned instances whose state is known; `count` counts sent messages.
 
     An alert is stored in Redis once it has arrived at a target: so the next owner does not repeat it, and
     sends its end. A crash before that repeats the alert. One that has arrived nowhere is sent again later.
@@ -79,7 +79,7 @@ class AlertSender:
         self,
         settings: Alerts,
         store: Store,
-        look: Callable[[], Mapping[str, Sighting]],
+        sightings: Callable[[], Mapping[str, Sighting]],
         count: Callable[[str, bool], None],
         faults: OwnFaults | None = None,
         times: AlertTimes = DEFAULT_TIMES,
@@ -88,7 +88,7 @@ class AlertSender:
         self._times = times
         self._silent_after_s = settings.silent_after_s
         self._store = store
-        self._look = look
+        self._sightings = sightings
         self._count = count
         self._watches: dict[str, Watch] = {}
         self._under_way: dict[Transition, int] = {}  # how many targets may still take it; none has yet
@@ -102,7 +102,7 @@ class AlertSender:
         ]
 
     async def run(self) -> None:
-        """Looks at the instances again and again, and sends alerts. Never returns."""
+        """Checks the instances again and again, and sends alerts. Never returns."""
         if not self._targets:
             await asyncio.Event().wait()
         async with asyncio.TaskGroup() as group:
@@ -110,11 +110,11 @@ class AlertSender:
                 group.create_task(self._faults.keep_running(logger, partial(self._serve, target)))
             while True:
                 with contextlib.suppress(StoreError):
-                    await self._look_at_all()
-                await asyncio.sleep(until_shared_s(self._times.look_every_s))
+                    await self._check_all()
+                await asyncio.sleep(until_shared_s(self._times.check_every_s))
 
-    async def _look_at_all(self) -> None:
-        now_s, wall_s, found = time.monotonic(), time.time(), self._look()
+    async def _check_all(self) -> None:
+        now_s, wall_s, found = time.monotonic(), time.time(), self._sightings()
         for slug in self._watches.keys() - found.keys():
             del self._watches[slug]
         new = [slug for slug in found if slug not in self._watches]
@@ -124,7 +124,7 @@ class AlertSender:
             )
         for slug, seen in found.items():
             with self._faults.contain(InstanceLogger(logger, slug), FaultKind.LOOP):
-                for transition in self._watches[slug].look(slug, seen, now_s, wall_s):
+                for transition in self._watches[slug].transitions(slug, seen, now_s, wall_s):
                     self._under_way[transition] = len(self._targets)
                     for target in self._targets:
                         self._put(target, transition)

@@ -339,7 +339,7 @@ async def test_a_certificate_is_taken_up_when_its_files_change_and_only_if_it_is
 ) -> None:
     caplog.set_level("INFO")
     cert, key = make_certificate(tmp_path, "old.example")
-    served = serve(Certificate(cert, key, look_every_s=0.05))
+    served = serve(Certificate(cert, key, check_every_s=0.05))
     assert await shown(served) == "old.example"
     (tmp_path / "other").mkdir()
     other, _ = make_certificate(tmp_path / "other", "new.example")

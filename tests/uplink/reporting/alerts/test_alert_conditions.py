@@ -24,7 +24,7 @@ WALL_S = 1_800_000_000.0
 
 def sent(watch: Watch, sighting: Sighting, at_s: float, arrived: bool = True) -> list[Transition]:
     """The transitions of this sighting. Each message arrives at once, or not at all."""
-    found = watch.look("a", sighting, at_s, WALL_S + at_s)
+    found = watch.transitions("a", sighting, at_s, WALL_S + at_s)
     for one in found:
         watch.settle(one, arrived, at_s)
     return found
@@ -58,12 +58,12 @@ def test_a_condition_sends_its_beginning_and_its_end(
 
 def test_the_start_of_a_condition_is_when_it_began_and_not_when_it_was_noticed() -> None:
     watch = Watch({}, 180)
-    watch.look("a", SILENT, 0, WALL_S)
-    (silent,) = watch.look("a", replace(SILENT, unheard_s=215.0), 15, WALL_S + 15)
+    watch.transitions("a", SILENT, 0, WALL_S)
+    (silent,) = watch.transitions("a", replace(SILENT, unheard_s=215.0), 15, WALL_S + 15)
     assert silent.since_s == WALL_S - 200
     watch = Watch({}, 180)
-    watch.look("a", BEHIND, 0, WALL_S)
-    (behind,) = watch.look("a", BEHIND, 30, WALL_S + 30)
+    watch.transitions("a", BEHIND, 0, WALL_S)
+    (behind,) = watch.transitions("a", BEHIND, 30, WALL_S + 30)
     assert behind.since_s == WALL_S + 30 - 400
 
 
@@ -142,7 +142,7 @@ def test_an_alert_that_did_not_arrive_and_is_over_is_not_sent() -> None:
 
 def test_an_alert_on_its_way_is_not_repeated_and_ends_only_after_it_has_arrived() -> None:
     watch = Watch({}, 180)
-    (began,) = watch.look("a", REFUSED, 0, WALL_S)
+    (began,) = watch.transitions("a", REFUSED, 0, WALL_S)
     assert transitions(watch, *steadily(REFUSED, 5, 100), *steadily(WELL, 100, 200)) == []
     watch.settle(began, True, 200)
     assert transitions(watch, *steadily(WELL, 200, 300)) == [(210, "refused", False)]

@@ -65,7 +65,7 @@ async def hook() -> AsyncIterator[Hook]:
     server.close()
 
 
-QUICK = AlertTimes(look_every_s=0.02, gather_s=0.02, message_every_s=0.02, first_pause_s=0.02)
+QUICK = AlertTimes(check_every_s=0.02, gather_s=0.02, message_every_s=0.02, first_pause_s=0.02)
 
 
 class Uplink:
@@ -76,10 +76,10 @@ class Uplink:
         self.looks = 0
         self.counted: list[tuple[str, bool]] = []
         counted = lambda target, sent: self.counted.append((target, sent))  # noqa: E731
-        alerts = AlertSender(settings, store, self.look, counted, times=times)
+        alerts = AlertSender(settings, store, self.sightings, counted, times=times)
         self.running = asyncio.create_task(alerts.run())
 
-    def look(self) -> dict[str, Sighting]:
+    def sightings(self) -> dict[str, Sighting]:
         self.looks += 1
         return self.seen
 
