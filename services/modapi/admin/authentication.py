@@ -6,15 +6,13 @@ admin port: it refuses requests whose senders have gone.
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from types import MappingProxyType
 
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.modapi.admin.models import Role
-from services.modapi.admin.problems import ApiError, ErrorCode, response
+from services.modapi.admin.problems import ApiError, ErrorCode, code_of, response
 from services.modapi.admin.tokens import AdminTokens
 from services.modapi.http.mod_call import arrival_of, read_body
 from services.modapi.http.refusals import CutShort, TooLarge
@@ -26,15 +24,6 @@ OPEN_PATH = "/openapi.json"
 
 Refusal = Callable[[ErrorCode, str], ASGIApp]
 
-_NO_TOKEN = (
-    "the admin API has no token yet: set admin_token (or admin_token_file) under [modapi] in relay.toml,"
-    " or RELAY_MODAPI__ADMIN_TOKEN, and restart modapi"
-)
-_WRONG_TOKEN = (
-    "unknown token: send the admin_token of [modapi], or a token that create_token has made, in"
-    " the header `Authorization`, after `Bearer`"
-)
-
 
 class AdminAuthentication:
     """Lets calls with a token through to `app`, and those for its description.
@@ -44,11 +33,7 @@ class AdminAuthentication:
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        tokens: AdminTokens,
-        refusal: Refusal,
-        headers: Mapping[str, str] = MappingProxyType({}),
+        self, app: ASGIApp, tokens: AdminTokens, refusal: Refusal, headers: Mapping[str, str]
     ) -> None:
         self._app = app
         self._tokens = tokens
@@ -63,27 +48,15 @@ class AdminAuthentication:
 
         if scope["type"] == "http" and scope["path"].removeprefix(scope.get("root_path", "")) != OPEN_PATH:
             try:
-                await self._check_token(scope)
+                token = bearer_of(Headers(scope=scope)) or ""
+                role = await self._tokens.check(token, scope["method"])
+                scope.setdefault("state", {}).update(role=role, token=token)
                 receive = await _with_whole_body(scope, receive)
-            except ApiError as error:
-                return await self._refusal(error.code, str(error))(scope, receive, send_named)
+            except (ApiError, StoreError) as error:
+                return await self._refusal(code_of(error), str(error))(scope, receive, send_named)
             except CutShort:
                 return
         await self._app(scope, receive, send_named)
-
-    async def _check_token(self, scope: Scope) -> None:
-        token = bearer_of(Headers(scope=scope)) or ""
-        try:
-            role = await self._tokens.role(token)
-        except StoreError as error:
-            raise ApiError(ErrorCode.STORE_AWAY, str(error)) from error
-        if role is None and self._tokens.there_are_none:
-            raise ApiError(ErrorCode.NO_TOKEN, _NO_TOKEN)
-        if role is None:
-            raise ApiError(ErrorCode.WRONG_TOKEN, _WRONG_TOKEN)
-        if role is Role.READ and scope["method"] not in ("GET", "HEAD"):
-            raise ApiError(ErrorCode.READ_ONLY_TOKEN, "this token may only read")
-        scope.setdefault("state", {}).update(role=role, token=token)
 
 
 def token_of(request: Request) -> str:

@@ -24,6 +24,15 @@ FRESH_S = 2.0  # how long a token that was deleted may still work at another mod
 TOKEN_BYTES = 32
 MAX_TOKENS = 100
 
+_NO_TOKEN = (
+    "the admin API has no token yet: set admin_token (or admin_token_file) under [modapi] in relay.toml,"
+    " or RELAY_MODAPI__ADMIN_TOKEN, and restart modapi"
+)
+_WRONG_TOKEN = (
+    "unknown token: send the admin_token of [modapi], or a token that create_token has made, in"
+    " the header `Authorization`, after `Bearer`"
+)
+
 
 class _Stored(BaseModel):
     digest: str
@@ -41,10 +50,16 @@ class AdminTokens:
         self._stored: dict[str, _Stored] = {}
         self._read_s = float("-inf")
 
-    @property
-    def there_are_none(self) -> bool:
-        """Whether there is no token at all, as of the last call of `role`."""
-        return not self._full and not self._stored
+    async def check(self, token: str, method: str) -> Role:
+        """What `token` may do. Raises ApiError if it may make no call with this method; StoreError."""
+        role = await self.role(token)
+        if role is None:
+            if self._full or self._stored:
+                raise ApiError(ErrorCode.WRONG_TOKEN, _WRONG_TOKEN)
+            raise ApiError(ErrorCode.NO_TOKEN, _NO_TOKEN)
+        if role is Role.READ and method not in ("GET", "HEAD"):
+            raise ApiError(ErrorCode.READ_ONLY_TOKEN, "this token may only read")
+        return role
 
     async def role(self, token: str) -> Role | None:
         """What `token` may do; None: it is unknown. Raises StoreError if that cannot be found out."""
