@@ -26,8 +26,9 @@ class Proxy:
     - `cut_after_bytes`: so much of a connection's replies passes, then it is reset;
     - `passing.clear()`: nothing passes in either direction until `passing.set()`, not even an end.
 
-    `on_request(bytes)` and `on_reply(bytes)` see each piece before any of this; `reset()` tears all
-    connections. With more `targets` each connection goes to the next one that does not refuse it.
+    `on_request(bytes)` and `on_reply(bytes)` see each piece before any of this, `replaced(bytes)` is what
+    the client gets for a piece of a reply; `reset()` tears all connections. With more `targets` each
+    connection goes to the next one that does not refuse it. A `host` with a slash is a unix socket.
     """
 
     def __init__(self, host: str, port: int, *, listen: str = "127.0.0.1") -> None:
@@ -47,6 +48,7 @@ class Proxy:
         self.passing.set()
         self.on_reply: Callable[[bytes], object] = lambda reply: None
         self.on_request: Callable[[bytes], object] = lambda request: None
+        self.replaced: Callable[[bytes], bytes] = lambda reply: reply
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, self._listen, 0, backlog=BACKLOG)
@@ -106,8 +108,11 @@ class Proxy:
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         first = next(self._connections)
         for number in range(len(self.targets)):
+            host, port = self.targets[(first + number) % len(self.targets)]
             with contextlib.suppress(OSError):
-                return await asyncio.open_connection(*self.targets[(first + number) % len(self.targets)])
+                if "/" in host:
+                    return await asyncio.open_unix_connection(host)
+                return await asyncio.open_connection(host, port)
         return None
 
     async def _pass_on(
@@ -118,6 +123,7 @@ class Proxy:
             while chunk := await reader.read(CHUNK_BYTES):
                 if replies:
                     self.on_reply(chunk)
+                    chunk = self.replaced(chunk)
                     await asyncio.sleep(self.reply_delay_s + self.jitter())
                 else:
                     self.on_request(chunk)

@@ -1,71 +1,89 @@
-"""Calls whose caller has gone: some must be sent all the same, and the others must hold up nothing."""
+"""Calls whose caller has gone: some must be sent all the same."""
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import pytest
 
 from services.relay.protocol.errors import StoreError
-from services.relay.store.calls import PipelineTerms, StoreCall
-from services.relay.store.connection import fail_late
-from services.relay.store.durability import ServerFacts
-from services.relay.store.pipeline import Pipeline
-from services.relay.store.refusals import RedisRefusal
-from services.relay.store.url import Endpoint
+from services.relay.store.client import Script, Store
+from tests.conftest import CALL_TIMEOUT_S
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
 
-
-@pytest.mark.parametrize("by_time", [False, True])
-async def test_a_kept_call_is_sent_without_its_caller_until_it_has_been_answered(by_time: bool) -> None:
-    call = StoreCall(("PING",), asyncio.get_running_loop().create_future(), kept=True)
-    if by_time:
-        fail_late(call.reply, StoreError("too late"), float("inf"))
-        assert isinstance(call.reply.exception(), StoreError)
-    else:
-        call.reply.cancel()
-    assert not call.given_up and call.settle(RedisRefusal("TRYAGAIN a slot is on its way"))
-    assert not call.given_up and not call.settle(b"PONG")
-    assert call.given_up
+TRYAGAIN = b"-TRYAGAIN a slot is on its way\r\n"
 
 
-async def test_a_kept_call_that_has_failed_is_not_sent_again() -> None:
-    call = StoreCall(("PING",), asyncio.get_running_loop().create_future(), kept=True)
-    call.fail(StoreError("refused"))
-    assert call.given_up and isinstance(call.reply.exception(), StoreError)
+class Counting(Script):
+    """Counts its runs, and then answers `reply`."""
+
+    def __init__(self, reply: str = "1") -> None:
+        super().__init__("of this test")
+        self.text = f"redis.call('INCR', KEYS[1]) return {reply}"
 
 
-class _Node:
-    """A connection to a server of a cluster whose slot 1 moves."""
+@dataclass
+class Path:
+    """A store, its Redis, and the proxy between them."""
 
-    def __init__(self) -> None:
-        self.lost = False
-        self.asked = 0
+    server: RedisServer
+    proxy: Proxy
+    store: Store
+    key: str
 
-    async def exchange(self, commands: list[bytes], replies: list[Any], within_s: float) -> None:
-        self.asked += 1
-        replies += [RedisRefusal("ASK 1 there:1")] * len(commands)
+    async def runs(self, script: Script, within_s: float = 60.0) -> None:
+        """Runs it although its caller may go."""
+        await self.store.run_until(within_s, script, (self.key,), though_cancelled=True)
 
-    def close(self) -> None:
-        self.lost = True
+    async def sent_without_its_caller(self, script: Script) -> None:
+        """The caller goes while its call is on its way."""
+        self.server.ask("SCRIPT", "LOAD", script.text)
+        sent = asyncio.Event()
+        self.proxy.on_request = lambda request: sent.set()
+        self.proxy.passing.clear()
+        asking = asyncio.create_task(self.runs(script))
+        await sent.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+        self.proxy.passing.set()
+
+    async def counted(self) -> int:
+        """The number of runs, when all that was sent before this has been answered."""
+        return int(await self.store.send("GET", self.key) or 0)
 
 
-async def test_a_call_that_was_given_up_on_the_way_to_another_node_costs_the_others_no_time() -> None:
-    """The pipeline waited for the reply to nothing until the time limit."""
-    loop, here, there = asyncio.get_running_loop(), _Node(), _Node()
-    call = StoreCall(("GET", "a"), loop.create_future(), 1)
+@pytest.fixture
+async def path(redis_server: RedisServer, slug: str) -> AsyncIterator[Path]:
+    async with Proxy(str(redis_server.socket), 0) as proxy:
+        store = Store(f"redis://127.0.0.1:{proxy.port}/0", call_timeout_s=CALL_TIMEOUT_S)
+        path = Path(redis_server, proxy, store, f"relay:{{{slug}}}:runs")
+        assert await path.counted() == 0
+        yield path
+        await store.close()
 
-    async def dial(place: Endpoint) -> tuple[_Node, ServerFacts]:
-        return here, ServerFacts("Valkey", "9.0")
 
-    async def dial_named(node: str, asked: Endpoint) -> _Node:
-        call.reply.cancel()
-        return there
+async def test_a_kept_call_is_sent_without_its_caller_until_it_has_been_answered(path: Path) -> None:
+    refusals = [TRYAGAIN]
+    path.proxy.replaced = lambda reply: refusals.pop() if refusals else reply
+    await path.sent_without_its_caller(Counting())
+    await until(path.counted, met=lambda count: count == 2)
+    assert not refusals and await path.counted() == 2
 
-    topology: Any = SimpleNamespace(dial=dial, dial_named=dial_named)
-    terms = PipelineTerms(loop, 0, False, lambda took_s, ok: None, 2.0)
-    pipeline = Pipeline(topology, Endpoint("here", 1), terms, lambda pipeline: None)
-    pipeline.put(call)
-    await until(lambda: there.lost)
-    assert here.asked == 1 and there.asked == 0
-    await pipeline.close()
+
+async def test_a_kept_call_is_sent_though_its_time_is_over(path: Path) -> None:
+    path.proxy.passing.clear()
+    first = path.store.send("GET", path.key)  # the next pipeline waits for its reply
+    await asyncio.sleep(0)
+    with pytest.raises(StoreError):
+        await path.runs(Counting(), within_s=0.1)
+    path.proxy.passing.set()
+    assert await first is None
+    await until(path.counted, met=lambda count: count == 1)
+
+
+async def test_a_kept_call_that_has_failed_is_not_sent_again(path: Path) -> None:
+    await path.sent_without_its_caller(Counting("redis.error_reply('ERR refused')"))
+    await until(path.counted)
+    assert await path.counted() == 1

@@ -323,6 +323,38 @@ async def test_a_slot_that_moves_live_is_followed_in_order(servers: Servers, slu
             assert await store.send("LRANGE", key, 0, -1) == [b"%d" % number for number in range(400)]
 
 
+async def test_a_call_that_was_given_up_on_the_way_to_another_node_costs_the_others_no_time(
+    servers: Servers, slug: str
+) -> None:
+    """The pipeline waited for the reply to nothing until the time limit."""
+    if not isinstance(servers, RedisCluster):
+        pytest.skip("it has no slots")
+    key = f"relay:{{{slug}}}:one"
+    source, slot = servers.primary_of(key), slot_of(key)
+    target = next(primary for primary in servers.primaries() if primary is not source)
+
+    def calls(server: RedisServer) -> tuple[int, int]:
+        """How many it has carried out, and how many it has sent elsewhere."""
+        counted = server.ask("INFO", "commandstats").get("cmdstat_get", {})
+        return counted.get("calls", 0), counted.get("rejected_calls", 0)
+
+    for member in servers.members:  # a frozen server does not let anybody in
+        member.ask("ACL", "SETUSER", "relay", "on", ">password", "allkeys", "allchannels", "allcommands")
+    url = servers.url.replace("://", "://relay:password@")
+    async with closing(Store(url, call_timeout_s=CALL_TIMEOUT_S)) as store:
+        assert await store.send("GET", key) is None
+        await asyncio.to_thread(servers.open_slot, slot, target)
+        (_, refused), (carried_out, _) = calls(source), calls(target)
+        with target.stopped():
+            given_up = store.send("GET", key)
+            await until(lambda: asyncio.to_thread(calls, source), met=lambda counted: counted[1] > refused)
+            given_up.cancel()
+            other = store.send("EXISTS", key)
+        await asyncio.wait_for(other, CALL_TIMEOUT_S / 2)
+        assert calls(source)[1] == refused + 1 and calls(target)[0] == carried_out
+        await asyncio.to_thread(servers.close_slot, slot, target)
+
+
 @pytest.fixture
 def own() -> Iterator[Callable[..., RedisServer]]:
     made: list[RedisServer] = []

@@ -1,7 +1,6 @@
 """A WebSocket server reads what was written, with one system call for each turn of the loop."""
 
-from dataclasses import dataclass, field
-from typing import cast
+import asyncio
 
 import pytest
 from hypothesis import given
@@ -16,31 +15,33 @@ from websockets.uri import parse_uri
 from services.uplink.connection.takaro_socket import MAX_FRAMES, MAX_UNSENT_BYTES, TakaroSocket
 
 
-@dataclass
-class Transport:
-    written: list[bytes] = field(default_factory=list)
-    unsent_bytes: int = 0
-    aborted: bool = False
+class RecordedTransport(asyncio.Transport):
+    """Keeps what is written, and has as many bytes left to send as a test says."""
 
-    def write(self, data: bytes) -> None:
-        self.written.append(data)
+    def __init__(self, unsent_bytes: int = 0) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.unsent_bytes = unsent_bytes
+        self.aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
 
     def get_write_buffer_size(self) -> int:
         return self.unsent_bytes
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """There are none."""
 
     def abort(self) -> None:
         self.aborted = True
 
 
-@dataclass
-class Socket:
-    transport: Transport = field(default_factory=Transport)
-    protocol: ClientProtocol = field(
-        default_factory=lambda: ClientProtocol(parse_uri("ws://takaro/"), state=State.OPEN, max_size=None)
-    )
-
-    def writer(self) -> TakaroSocket:
-        return TakaroSocket(cast(ClientConnection, self))
+def open_socket(unsent_bytes: int = 0) -> tuple[TakaroSocket, RecordedTransport]:
+    transport = RecordedTransport(unsent_bytes)
+    connection = ClientConnection(ClientProtocol(parse_uri("ws://takaro/"), state=State.OPEN, max_size=None))
+    connection.connection_made(transport)
+    return TakaroSocket(connection), transport
 
 
 def read(data: bytes) -> list[bytes]:
@@ -53,12 +54,11 @@ def read(data: bytes) -> list[bytes]:
 
 
 async def written(*messages: bytes) -> bytes:
-    socket = Socket()
-    writer = socket.writer()
-    writer.send(*messages)
-    writer.flush()
-    assert len(socket.transport.written) <= 1
-    return b"".join(socket.transport.written)
+    socket, transport = open_socket()
+    socket.send(*messages)
+    socket.flush()
+    assert len(transport.written) <= 1
+    return b"".join(transport.written)
 
 
 @given(messages=st.lists(st.binary(max_size=300), max_size=20))
@@ -77,17 +77,15 @@ async def test_no_frame_has_the_mask_of_another() -> None:
 
 
 async def test_a_long_burst_does_not_wait_for_the_end_of_the_turn() -> None:
-    socket = Socket()
-    writer = socket.writer()
-    writer.send(*[b"x"] * (MAX_FRAMES - 1))
-    assert not socket.transport.written
-    writer.send(b"x")
-    assert len(read(b"".join(socket.transport.written))) == MAX_FRAMES
+    socket, transport = open_socket()
+    socket.send(*[b"x"] * (MAX_FRAMES - 1))
+    assert not transport.written
+    socket.send(b"x")
+    assert len(read(b"".join(transport.written))) == MAX_FRAMES
 
 
 async def test_a_takaro_that_stopped_reading_is_left() -> None:
-    socket = Socket(Transport(unsent_bytes=MAX_UNSENT_BYTES + 1))
-    writer = socket.writer()
-    writer.send(b"x")
-    writer.flush()
-    assert socket.transport.aborted
+    socket, transport = open_socket(unsent_bytes=MAX_UNSENT_BYTES + 1)
+    socket.send(b"x")
+    socket.flush()
+    assert transport.aborted
