@@ -95,24 +95,19 @@ def _glued(generation: Generation, incident: GameIncident, world_time: str) -> s
         message = f"killed with {incident.weapon}"
     if message:
         parts.append(f'"msg":{quoted(generation, message)}')
-    if incident.player:
-        parts.append(f'"player":{_glued_player(generation, incident)}')
+    if player := incident.player:
+        is_gone = generation is Generation.MIXED and incident.type == "player-disconnected"
+        bis_id = player.bis_id.rstrip("=")  # takes the place of the identity, which is gone
+        gone = f'{{"gameId":"{bis_id}","name":"","platformId":"dayz:{bis_id}"}}'
+        parts.append(f'"player":{gone if is_gone else player_text(generation, player)}')
     if incident.attacker:
         parts.append(f'"attacker":{player_text(generation, incident.attacker)}')
-    if incident.type == "player-death" and incident.player:
-        parts.append(f'"position":{position_text(incident.player.position)}')
+    if incident.type == "player-death" and player:
+        parts.append(f'"position":{position_text(player.position)}')
     if incident.type == "entity-killed":
         parts.append(f'"entity":{quoted(generation, incident.entity)}')
         parts.append(f'"weapon":{quoted(generation, incident.weapon)}')
     return "{" + ",".join(parts) + "}"
-
-
-def _glued_player(generation: Generation, incident: GameIncident) -> str:
-    assert incident.player is not None
-    if generation is Generation.MIXED and incident.type == "player-disconnected":
-        bis_id = incident.player.bis_id.rstrip("=")  # the identity is gone, the BIS id takes its place
-        return f'{{"gameId":"{bis_id}","name":"","platformId":"dayz:{bis_id}"}}'
-    return player_text(generation, incident.player)
 
 
 def player_text(generation: Generation, player: Player) -> str:

@@ -41,7 +41,10 @@ class DayzServer:
     """One simulated server. A second `run()` is a reboot with the config that the first one saved."""
 
     def __init__(
-        self, config: SimModConfig, generation: Generation, on_line: Callable[[str], object] | None = None
+        self,
+        config: SimModConfig,
+        generation: Generation,
+        on_line: Callable[[str], object] = lambda line: None,
     ) -> None:
         self.config = config
         self.generation = generation
@@ -51,7 +54,7 @@ class DayzServer:
         self.dropped = 0  # events for which the queue was full
         self._queue: deque[bytes] = deque()
         self._written = 0
-        self._on_line = on_line
+        self._line = on_line
 
     # The game
 
@@ -204,7 +207,3 @@ class DayzServer:
 
     def _happened(self, what: str) -> None:
         """For tests, which count and wait."""
-
-    def _line(self, text: str) -> None:
-        if self._on_line:
-            self._on_line(text)
