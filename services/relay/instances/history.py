@@ -1,9 +1,8 @@
 """What is counted of an instance: its last hour in minutes, its last 24 hours in half hours.
 
-append.lua counts accepted events, so they are counted even if no uplink owns the instance. The owner counts
-delivered events, commands and latencies, and stores a row a minute (uplink/reporting/activity_log.py); a
-minute that two owners shared has two rows. It adds the seconds of its link once a minute, so they outlive it,
-and what nobody owned counts as not linked.
+append.lua counts accepted events, with or without an owner. The owner stores a row a minute with delivered
+events, commands and latencies (uplink/reporting/activity_log.py); a minute that two owners shared has two
+rows. It adds the seconds of its link once a minute: what nobody owned counts as not linked.
 """
 
 import asyncio
@@ -25,11 +24,9 @@ LENGTH_S = 1_800
 KEPT = 2 * HALF_HOURS
 """Number of half hours whose seconds are kept: older ones than are shown tell that the instance was there."""
 
-SLACK_S = 90
-"""Seconds of a half hour that may be missing from a link that was up: the owner writes once a minute."""
+SLACK_S = 90  # seconds of a half hour that a link that was up may lack: the owner writes once a minute
 
-LONGEST_STEP_MS = 5_000
-"""Longest time between two renewals of the lease that counts as linked: after a longer one nobody knows."""
+LONGEST_STEP_MS = 5_000  # between two renewals of the lease that counts as linked: then nobody knows
 
 
 class Minute(NamedTuple):

@@ -26,13 +26,6 @@ _PUT_BACK = Script("put_back")
 logger = logging.getLogger(__name__)
 
 
-class StoredRecord(NamedTuple):
-    """A record, and the text that it was read from: the script compares that text before it replaces it."""
-
-    text: bytes
-    record: Record
-
-
 class RecordTexts(NamedTuple):
     """The stored records at one moment. `texts` is None if the caller knows this version already."""
 
@@ -52,13 +45,15 @@ class RecordTexts(NamedTuple):
                 logger.error("[%s] the stored instance cannot be read and is left out", slug)
         return read
 
-    def stored(self, slug: str) -> StoredRecord | None:
+    def text(self, slug: str) -> bytes:
+        """The text of one record, by which the script knows it; b"": there is none."""
+        return (self.texts or {}).get(slug, b"")
+
+    def stored(self, slug: str) -> Record | None:
         """One record. Raises InstanceConflict if it cannot be read."""
-        text = (self.texts or {}).get(slug)
-        if text is None:
-            return None
+        text = self.text(slug)
         try:
-            return StoredRecord(text, load(text))
+            return load(text) if text else None
         except ValueError:
             raise InstanceConflict(
                 f"what Redis has of {slug} cannot be read: a newer relay wrote it"
@@ -101,26 +96,23 @@ class RecordStore:
         faster. Its data is deleted after `deleted_after_s`, or not at all. Raises InstanceConflict too."""
         for _ in range(TRIES):
             found = await self.read()
-            old = found.stored(slug)
-            new = make(old.record if old else None, found.now_ms)
+            new = make(found.stored(slug), found.now_ms)
             due_ms = None if deleted_after_s is None else found.now_ms + round(deleted_after_s * 1000)
-            if await self.replace(slug, old, new, due_ms):
+            if await self.replace(slug, found.text(slug), new, due_ms):
                 return new
         raise StoreError(f"{slug} is being changed by others all the time, try again")
 
-    async def replace(
-        self, slug: str, old: StoredRecord | None, new: Record | None, due_ms: int | None = None
-    ) -> bool:
-        """Replaces `old` by `new`; None means no record. Its data is to be deleted at `due_ms`. Returns False
-        if the record is not `old` any more. Raises InstanceConflict if another one has the identity."""
+    async def replace(self, slug: str, old: bytes, new: Record | None, due_ms: int | None = None) -> bool:
+        """Replaces the text `old` by `new`; b"" and None: no record. Its data is to be deleted at `due_ms`.
+        False: the record is not `old` any more. Raises InstanceConflict if another one has the identity."""
         reply = await self._store.run_until(
             self.within_s,
             _CHANGE,
             (keys.INSTANCES, keys.INSTANCES_IDENTITIES, keys.INSTANCES_VERSION, keys.INSTANCES_REMOVALS),
             slug,
-            old.text if old else "",
+            old,
             dump(new) if new else "",
-            old.record.identity_digest if old else "",
+            load(old).identity_digest if old else "",
             new.identity_digest if new and new.removed_ms is None else "",
             "" if due_ms is None else due_ms,
             secrets.token_hex(8),

@@ -31,16 +31,12 @@ class _Frozen(BaseModel):
 
 
 class KeyDigest(_Frozen):
-    """One mod key. `expires_ms` is set once the key is being replaced: the key works until then (see
-    `open_keys` for a clock that is set meanwhile).
-
-    `behind`: whether Redis' clock had shown more than `added_ms` before. None: unknown.
-    """
+    """One mod key."""
 
     digest: str
     added_ms: int
-    expires_ms: int | None = None
-    behind: bool | None = None
+    expires_ms: int | None = None  # set once the key is being replaced: it works until then (see `open_keys`)
+    behind: bool | None = None  # whether Redis' clock had shown more than `added_ms` before; None: unknown
 
 
 class Record(_Frozen):
@@ -106,12 +102,9 @@ def overlap_left_s(record: Record, age_s: AgeS) -> float | None:
 
 
 def open_keys(keys: tuple[KeyDigest, ...], age_s: AgeS) -> tuple[KeyDigest, ...]:
-    """The `keys` of a record that work, in the order in which they were added.
-
-    The remaining time of a replaced key counts from the moment when the newest key was added. It is computed
-    from an age, because Redis' clock may be set, and from the least possible age, so no mod is locked out too
-    early.
-    """
+    """The `keys` of a record that work, in the order in which they were added. The time that is left to a
+    replaced key is computed from the least possible age of the newest one: Redis' clock may be set, and no
+    mod must be locked out too early."""
     return tuple(key for key in keys if key.expires_ms is None or _left_s(key, keys[-1], age_s) > 0)
 
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from services.relay.instances import records
 from services.relay.instances.once import Once, is_repeat
-from services.relay.instances.record_store import RecordStore, StoredRecord
+from services.relay.instances.record_store import RecordStore
 from services.relay.instances.records import KeyDigest, Record, digest_of
 from services.relay.protocol.errors import InstanceConflict, NoSuchInstance, RotationUnderWay
 from services.relay.protocol.keys import INSTANCES_REMOVALS, keys_of
@@ -149,16 +149,16 @@ class Registry:
         for member, due_ms in pairs(removals):
             slug = member.decode()
             old = found.stored(slug)
-            if old is None or old.record.removed_ms is None:
+            if old is None or old.removed_ms is None:
                 continue  # it was added again
-            if self.records.age_s(old.record.removed_ms) < (float(due_ms) - old.record.removed_ms) / 1000:
+            if self.records.age_s(old.removed_ms) < (float(due_ms) - old.removed_ms) / 1000:
                 continue
-            purging = old.record.model_copy(update={"purging": True})
-            if not await self.records.replace(slug, old, purging, due_ms=0):
+            purging = old.model_copy(update={"purging": True})
+            if not await self.records.replace(slug, found.text(slug), purging, due_ms=0):
                 continue
             if slug not in {instance.slug for instance in self._file()}:  # else it is data of the file's one
                 await self._store.send("UNLINK", *astuple(keys_of(slug)))
-            await self.records.replace(slug, StoredRecord(records.dump(purging), purging), None)
+            await self.records.replace(slug, records.dump(purging), None)
             forgotten.append(slug)
         return forgotten
 

@@ -28,8 +28,7 @@ class SettingsFile:
         reload_failed: Callable[[float], object],
     ) -> None:
         self.settings = settings
-        self.waits_for_restart: list[str] = []
-        """The changed settings that take effect only after a restart, as "[modapi] port"."""
+        self.waits_for_restart: list[str] = []  # settings that changed, as "[modapi] port"
         self.complaint = ""  # why relay.toml cannot be used as it is now, "" if it can
         self.nudge = asyncio.Event()  # set when the file must be read before the next regular check
         self._running = settings  # those of the start: some cannot change without a restart
@@ -37,23 +36,22 @@ class SettingsFile:
         self._environ = environ
         self._reload_failed = reload_failed
         self._signature = config and signature(config)
-        self._reread = False
 
     def reread(self) -> None:
         """Reads relay.toml again even if it seems unchanged: a file that it names may have changed."""
-        self._reread = True
+        self._signature = (0, 0, 0)  # no file has it
         self.nudge.set()
 
     async def check(self) -> None:
         """Reads the file if it has changed."""
         found = self._config and signature(self._config)
-        if self._config is None or (found == self._signature and not self._reread):
+        if self._config is None or found == self._signature:
             return
         await asyncio.sleep(SETTLED_AFTER_S)
         if signature(self._config) != found:
             self.nudge.set()
             return
-        self._reread, self._signature = False, found
+        self._signature = found
         try:
             loaded = load(self._config, self._environ)
         except ConfigError as error:

@@ -40,11 +40,9 @@ class Script:
 
 @dataclass(slots=True, eq=False)
 class StoreCall:
-    """A command on its way. `slot` is 0 without a cluster; `until` is on time.monotonic().
-
-    If its reply is done before it is sent, its caller has gone or is out of time: it is not sent any more,
-    unless it is `kept`. If it had been sent already, the value goes to `orphaned`.
-    """
+    """A command on its way. `slot` is 0 without a cluster; `until` is on time.monotonic(). If its reply is
+    done before it is sent, its caller has gone or is out of time: it is not sent any more, unless it is
+    `kept`. If it had been sent already, the value goes to `orphaned`."""
 
     command: tuple[Argument, ...]
     reply: asyncio.Future[Any]

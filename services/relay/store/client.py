@@ -80,7 +80,7 @@ class Store(Primaries):
         durable: bool = False,
         orphaned: Callable[[Any], object] | None = None,
     ) -> asyncio.Future[Any]:
-        """Runs a script like `send`; all keys are of one instance. A server that lacks the script gets it.
+        """Runs a script like `send`; all keys are of one instance.
 
         `durable`: the reply counts only if enough replicas have what the script wrote; StoreError otherwise,
         and StoreRefused while the settings of this Redis could lose it. `orphaned` is called with the reply
@@ -103,12 +103,10 @@ class Store(Primaries):
     ) -> Any:
         """Like `run`, repeated while Redis is away, for up to `within_s` from now.
 
-        Only for scripts that do no harm when they run twice. One that is `durable` writes something even if
-        it finds its work done by an earlier run: WAIT waits for the last write of its own connection, if
-        there was one (measured on Valkey 9). `though_cancelled`: a run that has begun is sent even if its
-        caller is cancelled. `once`: it is not sent again after it may have been carried out.
-
-        Raises NotCarriedOut if no run was carried out, StoreError if one may have been.
+        Only for scripts that do no harm when they run twice. A `durable` one writes something even if it
+        finds its work done: WAIT waits for the last write of its own connection. `though_cancelled`: a run
+        that has begun is sent even if its caller is cancelled. `once`: it is not sent again after it may have
+        been carried out. Raises NotCarriedOut if no run was carried out, StoreError if one may have been.
         """
         end_s = time.monotonic() + within_s
         error = StoreError(f"Redis: no answer within {within_s:g} s")
@@ -169,10 +167,8 @@ class Store(Primaries):
     async def messages(
         self, *channels: str, probe_every_s: float = PROBE_EVERY_S
     ) -> AsyncIterator[tuple[str, bytes]]:
-        """Yields channels and messages. An empty message at first: it is subscribed. Raises StoreError.
-
-        It publishes a hint to itself now and then. If that does not arrive, the server stands still, was cut
-        off or is no primary any more, which is an error too.
+        """Yields channels and messages. An empty message at first: it is subscribed. Raises StoreError, also
+        if a hint to itself does not arrive: the server stands still, was cut off or is no primary any more.
         """
         probe = _PROBES + secrets.token_hex(8)
         try:

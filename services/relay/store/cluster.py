@@ -14,6 +14,7 @@ from typing import Any
 from services.relay.store.connection import Connection, dial, dial_primary
 from services.relay.store.durability import ServerFacts
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable
+from services.relay.store.sentinels import SinglePrimary
 from services.relay.store.url import Endpoint, RedisUrl, StoreKind
 
 SLOTS = 16_384
@@ -30,13 +31,13 @@ def slot_of(key: str) -> int:
     return key_slot(key.encode())
 
 
-class Cluster:
+class Cluster(SinglePrimary):
     """The map of slots. `changed` is called after each change of it."""
 
     kind = StoreKind.CLUSTER
 
     def __init__(self, url: RedisUrl, changed: Callable[[], None]) -> None:
-        self._url = url
+        super().__init__(url)
         self._changed = changed
         self._slots: list[Endpoint] = [NOWHERE] * SLOTS
         self._members: set[Endpoint] = set()
@@ -78,7 +79,6 @@ class Cluster:
         await asyncio.wait([self._learning])
 
     def close(self) -> None:
-        """Ends what runs beside the calls."""
         if self._learning:
             self._learning.cancel()
 

@@ -42,11 +42,9 @@ def packed(command: Sequence[Argument]) -> bytes:
 
 
 def fail_late(reply: asyncio.Future[Any], error: Exception, due_s: float) -> None:
-    """The timer of a time limit, which was due at `due_s` on time.monotonic().
-
-    A timer that is late shows that this process stood still. The reply may have come meanwhile without having
-    reached its caller, so it gets a moment more. Otherwise a call would fail that Redis has answered.
-    """
+    """The timer of a time limit, which was due at `due_s` on time.monotonic(). If it is late, this process
+    stood still, and the reply may have come meanwhile without having reached its caller: it gets a moment
+    more."""
     if reply.done():
         return
     if time.monotonic() - due_s > STOOD_STILL_S:
@@ -69,11 +67,8 @@ class Connection(asyncio.Protocol):
         self.heard_s = time.monotonic()  # when bytes last came
 
     async def exchange(self, commands: Sequence[bytes], replies: list[Any], within_s: float) -> None:
-        """Sends commands and puts the reply to each of them into `replies`, refusals included.
-
-        Raises ConnectionLost, TimeoutError, or is cancelled: then the connection is closed, and `replies` has
-        what came.
-        """
+        """Sends commands and puts the reply to each of them into `replies`, refusals included. Raises
+        ConnectionLost, TimeoutError, or is cancelled: then it is closed, and `replies` has what came."""
         if self.lost or self._transport is None:
             raise ConnectionLost("the connection is closed")
         self._replies, self._wanted = replies, len(commands)
@@ -178,11 +173,8 @@ async def dial(endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = 
 async def dial_primary(
     endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = None
 ) -> tuple[Connection, ServerFacts]:
-    """A connection to a server that says that it is a primary and ready, and its facts.
-
-    The facts are read before anything is sent: a promoted replica may have worse settings, and a server that
-    comes back may have changed. Raises Unreachable.
-    """
+    """A connection to a server that says that it is a primary and ready, and its facts: a promoted replica
+    may have worse settings, and a server that comes back may have changed. Raises Unreachable."""
     connection = await dial(endpoint, login, db, tls)
     with _dialling(endpoint) as opened:
         opened.append(connection)

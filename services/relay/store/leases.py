@@ -124,9 +124,8 @@ class Lease:
     async def announce_identify(self) -> bool:
         """Writes to Redis that an identify of ours follows. True: send it at once, before any other `await`.
 
-        False: the lease was ours and is not any more, or Redis took longer than `announced_for_s`. If the
-        identify were sent then, Takaro could ask a socket that is not the owner's, and no uplink would know.
-        Raises StoreError: then it must not be sent either.
+        False: the lease was ours and is not any more, or Redis took longer than `announced_for_s`. Sent then,
+        or after a StoreError, it could make Takaro ask a socket of which no uplink knows.
         """
         asked_s = boottime_s()
         announced = await self._write_identify("begins", only_owner=self.held)

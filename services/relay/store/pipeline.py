@@ -23,7 +23,6 @@ from typing import Any
 from services.relay.protocol.errors import StoreError, StoreRefused
 from services.relay.store.calls import PipelineTerms, Script, StoreCall, TooFewReplicas, exchange
 from services.relay.store.clock import StoreClock
-from services.relay.store.cluster import Cluster
 from services.relay.store.connection import Connection
 from services.relay.store.durability import ServerFacts, refusal
 from services.relay.store.refusals import RedisRefusal, Retry, Unreachable, store_error, verdict_on
@@ -36,8 +35,6 @@ SLOT_RETRY_EVERY_S = 0.02
 
 logger = logging.getLogger(__name__)
 
-Topology = SinglePrimary | Cluster  # where the primaries are
-
 
 class Pipeline:
     """The calls for the primary at one place. `waiting` calls go with the next pipeline. `round_ended` is
@@ -45,7 +42,7 @@ class Pipeline:
 
     def __init__(
         self,
-        topology: Topology,
+        topology: SinglePrimary,
         place: Endpoint,
         terms: PipelineTerms,
         round_ended: Callable[["Pipeline"], None],

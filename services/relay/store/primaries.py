@@ -7,7 +7,7 @@ from services.relay.protocol.errors import NotCarriedOut
 from services.relay.store.calls import PipelineTerms, StoreCall
 from services.relay.store.cluster import Cluster, slot_of
 from services.relay.store.durability import StoreFacts
-from services.relay.store.pipeline import Pipeline, Topology
+from services.relay.store.pipeline import Pipeline
 from services.relay.store.refusals import Unreachable, store_error
 from services.relay.store.sentinels import Sentinels, SinglePrimary
 from services.relay.store.url import Endpoint, RedisUrl, StoreKind
@@ -21,14 +21,11 @@ class Primaries:
         self._terms = terms
         self._pipelines: dict[Endpoint, Pipeline] = {}
         self._pinned: dict[int, Pipeline] = {}
-        self._topology: Topology
-        match url.kind:
-            case StoreKind.CLUSTER:
-                self._topology = Cluster(url, self._pin_slots)
-            case StoreKind.SENTINEL:
-                self._topology = Sentinels(url, self._leave_primary)
-            case StoreKind.ALONE:
-                self._topology = SinglePrimary(url)
+        self._topology = SinglePrimary(url)
+        if url.kind is StoreKind.SENTINEL:
+            self._topology = Sentinels(url, self._leave_primary)
+        if url.kind is StoreKind.CLUSTER:
+            self._topology = Cluster(url, self._pin_slots)
         slotted = url.kind is StoreKind.CLUSTER
         self._only = None if slotted else self._pipeline_at(self._topology.place_of(0))
 

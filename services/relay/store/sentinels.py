@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 
 
 class SinglePrimary:
-    """One server. Behind a name or a virtual address it may be another one after each reconnect. Sentinels
-    and Cluster have the same methods. A place is an address, or stands for "whoever is the primary"."""
+    """One server. Behind a name or a virtual address it may be another one after each reconnect. A place is
+    an address, or stands for "whoever is the primary". The base of Sentinels and Cluster."""
 
     kind = StoreKind.ALONE
 

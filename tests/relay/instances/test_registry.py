@@ -119,7 +119,7 @@ async def test_three_rotations_leave_two_keys(registry: Registry) -> None:
     found = await registry.records.read()
     stored = found.stored("one")
     assert stored
-    opens = open_keys(stored.record.mod_key_digests, registry.records.age_s)
+    opens = open_keys(stored.mod_key_digests, registry.records.age_s)
     assert [key.digest for key in opens] == [digest_of(key) for key in keys[-2:]]
     assert opens[0].expires_ms and opens[0].expires_ms - found.now_ms > 23 * 3_600_000
 
@@ -355,10 +355,11 @@ async def test_an_interrupted_purge_is_finished_and_cannot_be_undone(
     record, _ = await registry.create(slug, "A server")
     await make_data(store, slug)
     await registry_of(store, purged_after_s=0.0).remove(slug, purge=True)
-    old = (await registry.records.read()).stored(slug)
+    found = await registry.records.read()
+    old = found.stored(slug)
     assert old
-    purging = old.record.model_copy(update={"purging": True})
-    assert await registry.records.replace(slug, old, purging, 0)
+    purging = old.model_copy(update={"purging": True})
+    assert await registry.records.replace(slug, found.text(slug), purging, 0)
     with pytest.raises(InstanceConflict):
         await registry.create(slug, "A server", identity_token=record.identity_token)
     assert await registry.forget_removed() == [slug] and not await has_data(store, slug)

@@ -78,6 +78,7 @@ class Commands(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.slug = f"test-{uuid.uuid4().hex[:12]}"
         self.keys = keys_of(self.slug)
+        self.named = 0  # number of commands that were given a name
         self.known: dict[str, Known] = {}
         self.results: list[tuple[str, Outcome]] = []
         self.leapt_ms = 0
@@ -95,14 +96,17 @@ class Commands(RuleBasedStateMachine):
     def enqueue(self, action: Action, steps: int, lengths: list[int]) -> Any:
         operations = []
         for length in lengths:
-            operation = f"{action}-{len(self.known)}"
+            operation = f"{action}-{self.named}"
+            self.named += 1
+            # Refused ones too: how many there are to draw from must not depend on which of two reads that
+            # were queued within a millisecond has the earlier deadline.
+            operations.append(operation)
             command = Command(operation, action, {"command": "x" * length})
             room = len(self._in(CommandState.NEW)) < MAX_WAITING
             assert self._enqueue(command, (steps + 0.5) * STEP_S) is room
             if room:
                 deadline_ms = int(self._send("ZSCORE", self.keys.waiting, operation)[0]) + self.leapt_ms
                 self.known[operation] = Known(command, len(self.known), deadline_ms)
-                operations.append(operation)
         return multiple(*operations)
 
     @rule(operation=operations)

@@ -53,13 +53,11 @@ async def acknowledge(store: Store, slug: str) -> bool:
 
 async def change(store: Store, slug: str) -> bool:
     token = SecretStr(f"identity-of-{slug}")
-    return await RecordStore(store).replace(
-        slug, None, Record(name="One", identity_token=token, created_ms=1)
-    )
+    return await RecordStore(store).replace(slug, b"", Record(name="One", identity_token=token, created_ms=1))
 
 
 async def change_to_none(store: Store, slug: str) -> bool:
-    return await RecordStore(store).replace(slug, None, None)
+    return await RecordStore(store).replace(slug, b"", None)
 
 
 async def put_back(store: Store, slug: str) -> bool:

@@ -179,7 +179,7 @@ async def test_a_write_that_is_found_done_counts_only_with_its_replicas(servers:
         return [
             stream.append(batch, received_s),
             stream.ack("token", Delivered("1-1", 0, {}, 1), 1, 1),
-            records.replace("one", None, record),
+            records.replace("one", b"", record),
         ]
 
     async with closing(Store(servers.url)) as one, closing(Store(servers.url)) as other:
