@@ -48,15 +48,7 @@ async def list_servers(
 @router.post("", status_code=201)
 async def create_server(new: models.NewServer, once: OnceOf, context: Context) -> models.CreatedServer:
     """Add a server. Running services serve it within two seconds. The answer holds what the mod needs."""
-    issued = await context.registry.create(
-        new.slug,
-        new.name,
-        identity_token=new.identity_token,
-        registration_token=new.registration_token,
-        external_id=new.external_id,
-        disabled=new.disabled,
-        once=once,
-    )
+    issued = await context.registry.create(**dict(new), once=once)
     identity = issued.record.identity_token
     added = Instance(slug=new.slug, name=new.name, identity_token=identity)
     rotated = await _with_key(context, new.slug, issued, guessable(added))

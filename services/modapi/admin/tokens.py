@@ -77,10 +77,7 @@ class AdminTokens:
     async def all(self) -> list[TokenInfo]:
         """Those in Redis, by name. Raises StoreError."""
         await self._read()
-        return [
-            TokenInfo(name=name, role=one.role, created=one.created)
-            for name, one in sorted(self._stored.items())
-        ]
+        return [TokenInfo(name=name, **dict(one)) for name, one in sorted(self._stored.items())]
 
     async def create(self, name: str, role: Role, once: Once | None = None) -> CreatedToken:
         """Makes a token. With `once`, a repeat makes the same one.
@@ -102,7 +99,7 @@ class AdminTokens:
         stored = self._stored.get(name)
         if stored is None or stored.digest != new.digest:
             raise ApiError(ErrorCode.CONFLICT, f"there is a token {name} already: delete it first")
-        return CreatedToken(name=name, role=stored.role, created=stored.created, token=token)
+        return CreatedToken(name=name, **dict(stored), token=token)
 
     async def delete(self, name: str) -> None:
         """Raises ApiError if there is no such token; StoreError."""
