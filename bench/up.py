@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from services.sim.ports import free_port
+from tests.support.ports import free_port
 
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 30.0

@@ -5,11 +5,6 @@ import random
 import socket
 
 
-def free_port() -> int:
-    """A port on which nobody listens."""
-    return free_ports(1)[0]
-
-
 def free_ports(count: int) -> list[int]:
     """Ports on which nobody listens now, below 32768: from there on outgoing connections get theirs."""
     found: set[int] = set()

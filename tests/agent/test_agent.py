@@ -25,8 +25,8 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance, ModApi
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
-from services.sim.ports import free_port
 from tests.support.ages import just_now
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.flow

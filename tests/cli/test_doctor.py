@@ -19,9 +19,9 @@ from services.relay.service.http.admin_ports import note, noted
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import load
 from services.relay.store.client import Store
-from services.sim.ports import free_port
 from tests.cli.conftest import is_up
 from tests.support.faulty_takaro import FaultyTakaro
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.terminal import Terminal
 from tests.support.waiting import until

@@ -17,9 +17,9 @@ from unittest import mock
 import pytest
 
 from services.cli import contexts
-from services.sim.ports import free_port
 from tests.cli.conftest import ADMIN_TOKEN, Relay
 from tests.support.certificates import make_certificate
+from tests.support.ports import free_port
 from tests.support.terminal import Terminal
 
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from services.cli import local_token
-from services.sim.ports import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import binaries
 
 pytestmark = pytest.mark.flow

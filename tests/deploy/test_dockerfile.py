@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from services.sim.ports import free_port
 from tests.deploy.compose import ROOT, image
 from tests.deploy.dockerfile import DOCKERFILE, Step, fill, pairs, parse, stages, words
+from tests.support.ports import free_port
 
 STEPS = parse(DOCKERFILE.read_text())
 LAST = stages(STEPS)[-1]

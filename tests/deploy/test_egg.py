@@ -18,8 +18,8 @@ import pytest
 from docs import egg
 from services.relay.instances.mod_config import mod_config
 from services.relay.service.settings import load
-from services.sim.ports import free_port
 from tests.deploy.dockerfile import pairs, parse, words
+from tests.support.ports import free_port
 
 EGG = json.loads(egg.PAGE.read_text())
 STEPS = parse((egg.FOLDER / "Dockerfile").read_text())

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from docs.egg import STARTED
-from services.sim.ports import free_port
 from tests.deploy.clone import IMAGE, OWNER, SERVICE, Mod, Project, clone
 from tests.deploy.compose import ROOT
 from tests.deploy.engine import NoEngine
 from tests.deploy.test_egg import EGG, install
 from tests.deploy.which_engine import engine
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(600)]
 

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 
 from services.relay.service.settings import load
-from services.sim.ports import free_port
 from tests.docs.pages import ROOT, Block, blocks
+from tests.support.ports import free_port
 from tests.support.waiting import until_other_processes
 
 MOD_KEY = "example-key-yours-is-different"

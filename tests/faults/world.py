@@ -17,7 +17,6 @@ from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.store.client import Store
 from services.sim.dayz.server import SimModConfig
-from services.sim.ports import free_port
 from tests.faults.ending import drain, judge
 from tests.faults.invariants import TENURE_S
 from tests.faults.ledger import Fault, Ledger
@@ -25,6 +24,7 @@ from tests.faults.measures import measure, server_version
 from tests.faults.oracle import Mod, Takaro, keep_happening, keep_writing
 from tests.faults.registry import Scenario
 from tests.faults.shape import Outcome, Shape
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.relay_process import Service

@@ -18,8 +18,8 @@ from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.sim.dayz.world import make_player
-from services.sim.ports import free_port
 from tests.flows.conftest import World, key
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 

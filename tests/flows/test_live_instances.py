@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.server import SimModConfig
-from services.sim.ports import free_port
 from tests.flows.conftest import Side, World, block, key, make_world
+from tests.support.ports import free_port
 from tests.support.relay_process import Service
 from tests.support.waiting import until
 from tests.support.watched_dayz import WatchedDayz

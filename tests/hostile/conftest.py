@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from services.sim.ports import free_port
+from tests.support.ports import free_port
 from tests.support.relay_process import RelayProcess
 
 NAMES = [f"good-{number}" for number in range(8)]

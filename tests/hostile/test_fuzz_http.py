@@ -16,8 +16,8 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.specs.openapi.checks import ignored_auth
 
-from services.sim.ports import free_port
 from tests.hostile.conftest import FULL, block, key
+from tests.support.ports import free_port
 from tests.support.relay_process import RelayProcess
 
 ADMIN_TOKEN = "admin-token-of-the-fuzzer-0123"

@@ -18,9 +18,9 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.sim.ports import free_port
 from tests.hostile import raising
 from tests.support.faulty_takaro import FaultyTakaro
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.relay_process import RelayProcess, Service
 from tests.support.waiting import until, until_other_processes

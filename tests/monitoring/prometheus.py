@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from services.sim.ports import free_port
+from tests.support.ports import free_port
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "prometheus"
 START_WITHIN_S = 60.0

@@ -12,8 +12,8 @@ import httpx
 import pytest
 import yaml
 
-from services.sim.ports import free_port
 from tests.monitoring.prometheus import FOLDER
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 CONFIG = FOLDER / "alertmanager.yml"

@@ -21,7 +21,7 @@ import redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from services.sim.ports import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, new_folder
 from tests.support.waiting import until_other_processes
 

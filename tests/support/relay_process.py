@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.cli import local_token
 from services.relay.service.under_up import LOCAL_TOKEN_FILE
-from services.sim.ports import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, binaries
 
 START_WITHIN_S = 60.0

@@ -23,10 +23,6 @@ class Loop(uvloop.Loop):
         super().__init__()
         self._lookups: dict[tuple[Any, ...], asyncio.Task[list[Any]]] = {}
 
-    @property
-    def lookups(self) -> int:
-        return len(self._lookups)
-
     async def create_connection(
         self, protocol_factory: Callable[[], Any], host: Any = None, port: Any = None, **options: Any
     ) -> tuple[Any, Any]:

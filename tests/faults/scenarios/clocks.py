@@ -4,11 +4,11 @@ import itertools
 from collections.abc import Sequence
 from enum import Enum
 
-from services.sim.ports import free_port
 from tests.faults.inject.clock import WrongClock
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape
 from tests.faults.world import Run, World
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, binaries
 
 STEP_S = 8 * 86_400.0

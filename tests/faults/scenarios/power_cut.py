@@ -5,11 +5,11 @@ import subprocess
 
 from services.cli import own_store, store_place
 from services.cli.append_only_files import CUT_OFF
-from services.sim.ports import free_port
 from tests.faults.inject.disk import aof_bytes, fill_with_zeros, tear_tail
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape
 from tests.faults.world import Run
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, binaries
 
 MOST_ZEROS = 1 << 20

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 import httpx
 
 from services.relay.protocol.keys import keys_of
-from services.sim.ports import free_port
 from tests.faults import marks
 from tests.faults.inject.clock import WrongClock
 from tests.faults.inject.disk import SmallDisk, aof_bytes, busy_disk, failing_sync, slow_sync, tear_tail
 from tests.faults.registry import scenario
 from tests.faults.shape import Shape
 from tests.faults.world import Run, World
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.relay_process import Service
 from tests.support.waiting import until

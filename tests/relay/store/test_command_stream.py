@@ -19,7 +19,7 @@ from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.store.client import Script, Store
 from services.relay.store.command_stream import CommandBounds, CommandStream
-from services.sim.ports import free_port
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.waiting import until, until_connected

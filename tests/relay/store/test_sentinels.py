@@ -5,7 +5,7 @@ import pytest
 from services.relay.store.refusals import Unreachable
 from services.relay.store.sentinels import Sentinels, failover_in
 from services.relay.store.url import Endpoint, parse
-from services.sim.ports import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.waiting import until
 

@@ -24,9 +24,9 @@ from services.relay.store.cluster import slot_of
 from services.relay.store.event_stream import Delivered, EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import NOT_ASKED, Appended, EventBatch, PostedEvent
-from services.sim.ports import free_port
 from tests.conftest import CALL_TIMEOUT_S
 from tests.support.exact_clock import exact
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.redis_sets import RedisCluster, SentinelSet
 from tests.support.waiting import until, until_connected, until_other_processes

@@ -10,7 +10,7 @@ import pytest
 from services.relay.protocol.errors import StoreError
 from services.relay.service.event_loop import Loop
 from services.relay.store.client import CLOCK, Script, Store
-from services.sim.ports import free_port
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.waiting import until

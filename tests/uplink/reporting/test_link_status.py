@@ -16,12 +16,12 @@ from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
-from services.sim.ports import free_port
 from services.uplink.connection.identify_turns import identify_turn
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.reporting.metrics import CAUSES_OF_SERVED, UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
+from tests.support.ports import free_port
 from tests.support.series import shown
 from tests.support.waiting import until
 
