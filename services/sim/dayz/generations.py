@@ -133,7 +133,6 @@ def _scan(text: str, name: str, kind: type) -> Any:
         return kind()
     start += len(key)
     if kind is str:
-        end = text.find('"', start)
-        return text[start : end if end >= 0 else len(text)]
+        return text[start:].partition('"')[0]
     number = _NUMBER.match(text, start)
     return kind(float(number[0])) if number else kind()

@@ -75,26 +75,21 @@ class HttpClient:
         reader, writer = await asyncio.open_connection(url.hostname, url.port or 80, limit=_MAX_HEAD_BYTES)
         try:
             writer.write(head.encode() + b"\r\n")
-            early = await self._await_continue(reader) if expects else None
-            if early is None:
+            status, headers = 100, dict[str, str]()
+            if expects:
+                try:
+                    async with asyncio.timeout(CONTINUE_STALL_S):
+                        status, headers = await _read_head(reader)
+                except TimeoutError:
+                    self.stalls += 1
+            if status // 100 == 1:  # otherwise the server does not want the body
                 writer.write(body or b"")
                 await writer.drain()
-                early = await _read_head(reader)
-                while early[0] // 100 == 1:
-                    early = await _read_head(reader)
-            return early[0], await _read_body(reader, early[1])
+            while status // 100 == 1:
+                status, headers = await _read_head(reader)
+            return status, await _read_body(reader, headers)
         finally:
             writer.close()
-
-    async def _await_continue(self, reader: asyncio.StreamReader) -> tuple[int, dict[str, str]] | None:
-        """None if the body should be sent, else the final answer of a server that does not want it."""
-        try:
-            async with asyncio.timeout(CONTINUE_STALL_S):
-                head = await _read_head(reader)
-        except TimeoutError:
-            self.stalls += 1
-            return None
-        return None if head[0] == 100 else head
 
 
 async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
