@@ -95,7 +95,7 @@ async def identify(settings: Settings, instance: Instance) -> list[Verdict]:
 
 def _refused(answer: IdentifyRefused) -> Verdict:
     said = answer.text or "it gives no reason"
-    if answer.permanent:
+    if answer.remedy:
         return bad(f"Takaro refuses it: {said}", answer.remedy)
     return warn(f"Takaro cannot take it now: {said}", "try again in a minute")
 

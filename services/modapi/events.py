@@ -1,7 +1,6 @@
 """Takes the events of one instance from the body of a POST to the stream. After a 200 they are in Redis."""
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -27,8 +26,6 @@ from services.relay.service.logs import InstanceLogger
 from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import NOT_ASKED, Appended, EventBatch, PostedEvent
-
-logger = logging.getLogger(__name__)
 
 REREAD_ROSTER_EVERY_S = 5.0
 
@@ -72,7 +69,7 @@ class EventIntake:
         self._metrics = metrics
         self._log_lines = log_lines
         self._limits = limits
-        self._logger = InstanceLogger(logger, stream.slug)
+        self._logger = InstanceLogger(__name__, stream.slug)
         self._roster_read_s = -math.inf
 
     async def take(

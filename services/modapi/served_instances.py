@@ -60,7 +60,7 @@ class ServedInstances:
             self._gone[slug] = instance, now_s + self.results_taken_for_s
         keys = {slug: frozenset(key.digest for key in one.keys) for slug, one in served.items()}
         for slug, one in served.items():
-            logger = InstanceLogger(self._logger, slug)
+            logger = InstanceLogger(self._logger.name, slug)
             with self._metrics.service.faults.contain(logger, FaultKind.LISTENER):
                 if slug not in self.instances:
                     self.instances[slug] = ServedInstance(

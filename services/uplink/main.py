@@ -52,12 +52,7 @@ async def serve(
         fleet = Fleet(context)
         directory = Directory(settings, config, os.environ, store, metrics.service.reload_failed.set)
         sender = AlertSender(
-            settings.alerts,
-            store,
-            fleet.sightings,
-            metrics.count_alert,
-            metrics.service.faults,
-            alert_times,
+            settings.alerts, store, fleet.sightings, metrics.count_alert, metrics.service.faults, alert_times
         )
         keep_running = partial(metrics.service.faults.keep_running, logger)
         pages = Starlette()

@@ -1,6 +1,5 @@
 """Results of mods that nobody waits for: taken without complaint, passed on to nobody, counted."""
 
-import logging
 import time
 
 import pytest
@@ -27,7 +26,7 @@ class Counted:
     def __init__(self, store: Store, slug: str) -> None:
         self.registry = CollectorRegistry()
         self.stream = CommandStream(store, slug)
-        logger = InstanceLogger(logging.getLogger(__name__), slug)
+        logger = InstanceLogger(__name__, slug)
         self.roster = Roster()
         self.commands = ModCommands(self.stream, self.roster, ModapiMetrics(self.registry), logger)
 

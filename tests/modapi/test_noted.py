@@ -1,7 +1,5 @@
 """What modapi notes of a mod for the page: its version, its contact, and how long its polls are held."""
 
-import logging
-
 import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
@@ -18,7 +16,7 @@ from tests.support.waiting import until
 
 def served(store: Store, slug: str) -> ServedInstance:
     settings = Instance(slug=slug, name="A server", identity_token=SecretStr("identity-of-it"))
-    logger = InstanceLogger(logging.getLogger("test"), slug)
+    logger = InstanceLogger("test", slug)
     return ServedInstance(settings, store, ModapiMetrics(CollectorRegistry()), logger, 5.0)
 
 

@@ -41,9 +41,7 @@ class Modapi:
         self.events, self.command_stream = EventStream(store, slug), CommandStream(store, slug)
         self.state = InstanceState(store, slug)
         self.intake = EventIntake(self.events, self.state, roster or Roster(), metrics)
-        self.commands = ModCommands(
-            self.command_stream, Roster(), metrics, InstanceLogger(logging.getLogger("test"), slug)
-        )
+        self.commands = ModCommands(self.command_stream, Roster(), metrics, InstanceLogger("test", slug))
 
     async def post(self, body: bytes = LINES) -> list[str]:
         """What is stored of a batch, which must be accepted."""

@@ -157,7 +157,7 @@ class FleetActivity:
     async def _follow(self, slug: str) -> None:
         """Copies the journal of one server. Begins again if that one has ended."""
         cursor, recent = Cursor(), self._recent
-        contain = partial(recent.faults.contain, InstanceLogger(logger, slug), FaultKind.LOOP)
+        contain = partial(recent.faults.contain, InstanceLogger(__name__, slug), FaultKind.LOOP)
         while True:
             with contain(), contextlib.suppress(StoreError):
                 if followed := await recent.follow(slug, await facts_of(recent.store, slug)):

@@ -1,7 +1,6 @@
 """All servers with what is known of them, read from Redis at most once a second for all readers."""
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import Mapping
@@ -24,8 +23,6 @@ from services.relay.store.client import Store
 FRESH_S = 1.0
 READ_AT_ONCE = 50
 """Number of servers that are read in one go: the answers of 1,000 would hold up the loop for 50 ms."""
-
-logger = logging.getLogger(__name__)
 
 
 class FleetFacts(NamedTuple):
@@ -98,7 +95,7 @@ class FleetView:
         named, notes = wrong_keys(defined, facts, wrong_calls)
         rows: dict[str, ServerRow] = {}
         for count, slug in enumerate(slugs, 1):
-            with self._faults.contain(InstanceLogger(logger, slug), FaultKind.LISTENER):
+            with self._faults.contain(InstanceLogger(__name__, slug), FaultKind.LISTENER):
                 rows[slug] = self._row(defined[slug], facts[slug], named.get(slug))
             if count % READ_AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -36,8 +35,6 @@ TURN = 50
 TURN_S = 0.01
 """Maximum number of waiting events that are added at once, and the pause in which readers take them."""
 
-logger = logging.getLogger(__name__)
-
 
 class WatchedActivity:
     """Events and commands of one server since somebody looks at it. Only the journal has reads too."""
@@ -51,7 +48,7 @@ class WatchedActivity:
         self._store = store
         self._slug = slug
         self._state = InstanceState(store, slug)
-        self._keep_running = partial(faults.keep_running, InstanceLogger(logger, slug))
+        self._keep_running = partial(faults.keep_running, InstanceLogger(__name__, slug))
         self._watching = asyncio.create_task(self._keep_running(self._watch))
         self._following: asyncio.Task[None] | None = None
 

@@ -13,7 +13,6 @@ checked on every path, and a HEAD must not take a poll's commands. So this route
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
@@ -33,8 +32,6 @@ from services.relay.protocol.errors import StoreError
 from services.relay.service.faults import FaultKind
 from services.relay.service.http.addresses import Network, caller
 from services.relay.service.logs import InstanceLogger
-
-logger = logging.getLogger(__name__)
 
 ANSWERED_WITHIN_S = 4.0
 """If an answer took longer, the mod may have hung up: the shortest time-out seen is 5 s."""
@@ -250,7 +247,7 @@ class ModRouter:
             known = {"slug": slug, "limit": limit, "call": call.parsed.kind, "error": error, "age_s": age_s}
             self._callers.log(call.address, topic.format(**known), log.format(**known), slug)
         if refusal is REFUSALS[Exception] and isinstance(error, Exception):
-            self._metrics.service.faults.caught(InstanceLogger(logger, slug), FaultKind.REQUEST, error)
+            self._metrics.service.faults.caught(InstanceLogger(__name__, slug), FaultKind.REQUEST, error)
         return ModAnswer(status, body, label)
 
 

@@ -116,7 +116,7 @@ class Directory:
             hide("instances", secrets_in(*(definition.instance for definition in self.defined.values())))
         for slug, definition in self.defined.items():
             if definition.note and (slug not in before or before[slug].note != definition.note):
-                InstanceLogger(logger, slug).warning("%s", definition.note)
+                InstanceLogger(__name__, slug).warning("%s", definition.note)
         served = active(self.defined)
         if self.complete.is_set() and bool(self.defined) == self._warned_of_none:
             self._warned_of_none = not self.defined
@@ -149,9 +149,9 @@ def instances(served: Mapping[str, DefinedInstance]) -> dict[str, Instance]:
 
 def _log_changes(before: Mapping[str, DefinedInstance], now: Mapping[str, DefinedInstance]) -> None:
     for slug in now.keys() - before.keys():
-        InstanceLogger(logger, slug).info("served from now on (defined in %s)", now[slug].origin.words)
+        InstanceLogger(__name__, slug).info("served from now on (defined in %s)", now[slug].origin.words)
     for slug in before.keys() - now.keys():
-        InstanceLogger(logger, slug).info("not served any more")
+        InstanceLogger(__name__, slug).info("not served any more")
     for slug in now.keys() & before.keys():
         if now[slug] != before[slug]:
-            InstanceLogger(logger, slug).info("changed (defined in %s)", now[slug].origin.words)
+            InstanceLogger(__name__, slug).info("changed (defined in %s)", now[slug].origin.words)

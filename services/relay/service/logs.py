@@ -29,8 +29,10 @@ logger = logging.getLogger(__name__)
 
 
 class InstanceLogger(logging.LoggerAdapter[logging.Logger]):
-    def __init__(self, logger: logging.Logger, slug: str) -> None:
-        super().__init__(logger, {"instance": slug})
+    """The logger of that name, with the instance in each line."""
+
+    def __init__(self, name: str, slug: str) -> None:
+        super().__init__(logging.getLogger(name), {"instance": slug})
         self._slug = slug
 
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:

@@ -38,10 +38,8 @@ class ClosingTimes:
 
 
 def closing_times(now_s: float, closed_by_s: float, *, mod_polls: bool, has_successor: bool) -> ClosingTimes:
-    """The moments for sockets that must be closed at `closed_by_s`.
-
-    `has_successor`: Takaro will soon ask another socket, so new requests are few and need not be refused.
-    """
+    """The moments for sockets that must be closed at `closed_by_s`. `has_successor`: Takaro will soon ask
+    another socket, so new requests are few and need not be refused."""
     cut_short_s = max(now_s, closed_by_s - LAST_ANSWERS_S)
     answered_by_s = max(now_s, cut_short_s - END_KNOWN_WITHIN_S)
     fetched_by_s = max(now_s, answered_by_s - RUN_WITHIN_S) if mod_polls else now_s

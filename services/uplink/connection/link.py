@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import random
 import time
 from collections.abc import Callable
@@ -22,8 +21,6 @@ from services.uplink.context import UplinkContext
 from services.uplink.reporting.link_status import LinkStatus
 from services.uplink.requests.handler import RequestHandler
 
-logger = logging.getLogger(__name__)
-
 
 class Link:
     """Keeps an instance linked. `use` is called with each new socket once it is identified."""
@@ -37,7 +34,7 @@ class Link:
         status: LinkStatus,
         use: Callable[[SocketSession], None],
     ) -> None:
-        log = InstanceLogger(logger, instance.slug)
+        log = InstanceLogger(__name__, instance.slug)
         self._settings = SocketSettings(instance, context, lease, handler, status, self._changed, log)
         self._use_for_events = use
         self._used: SocketSession | None = None
@@ -87,10 +84,7 @@ class Link:
 
     async def leave(self, cut_short_s: float, elsewhere: asyncio.Event | None = None) -> None:
         """Closes each socket once the requests that came over it are answered, at `cut_short_s` with what is
-        known; then `run` ends.
-
-        `elsewhere` is set once Takaro asks another link's socket; None: that is not waited for.
-        """
+        known; then `run` ends. `elsewhere` is set once Takaro asks another link's socket."""
         self._closing.set()
         ending = []
         for session, task in self._running.items():

@@ -30,11 +30,8 @@ class Finding(Enum):
 
 @dataclass(slots=True)
 class OtherClientWatch:
-    """Notices another client with our identity, which Takaro asks in our place. Until Takaro has asked once,
-    none is suspected.
-
-    After `quiet_after_s` without a request, Takaro does not ask the socket in use.
-    """
+    """Notices another client with our identity, which Takaro asks in our place: Takaro has asked once, and
+    has not asked the socket in use for `quiet_after_s`."""
 
     quiet_after_s: float
     asked_s: float | None = None

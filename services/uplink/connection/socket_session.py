@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,8 +37,6 @@ PING_EVERY_S = 5.0
 """Interval of WebSocket pings. They find a dead path within 10 s, but a proxy may answer them: they prove
 nothing about events."""
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class SocketSettings:
@@ -66,9 +63,8 @@ class SocketSession:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._settings = settings
         self._awaited: dict[str, asyncio.Future[Any]] = {}  # the answer to `identify`, a pong
-        self._pump: EventPump | None = None
-        self._unpumped = asyncio.Event()
-        self._unpumped.set()
+        self.pump: EventPump | None = None  # what gets the pongs and the error frames
+        self.pumping: asyncio.Task[None] | None = None
         self._leaving = False
         self._why_dropped = ""
 
@@ -77,12 +73,9 @@ class SocketSession:
         return self.state is LinkState.READY
 
     async def run(self) -> None:
-        """Dials, and returns when the socket has ended.
-
-        Raises only CancelledError: then the open requests are answered with what is known of them.
-        """
+        """Dials, and returns when the socket has ended. Raises only CancelledError: then the open requests
+        are answered with what is known of them."""
         context, settings = self._settings.context, self._settings
-        faults = context.metrics.service.faults
         self._move(LinkTrigger.DIALLED)
         context.metrics.connects.inc()
         try:
@@ -115,7 +108,7 @@ class SocketSession:
                 why = self._why_dropped or one_line(str(error)) or type(error).__name__
                 settings.status.report(f"Takaro at {where} is out of reach ({why}), trying again")
         except Exception as error:
-            faults.caught(settings.logger, FaultKind.FRAME, error)
+            context.metrics.service.faults.caught(settings.logger, FaultKind.FRAME, error)
             settings.status.report("the socket to Takaro ended by a fault of the relay, trying again")
         finally:
             self.ended.set_result(None)
@@ -161,10 +154,10 @@ class SocketSession:
         answer = answer or IdentifyRefused(f"no answer within {within_s:.0f} s")
         if isinstance(answer, IdentifyRefused):
             settings.context.metrics.identify_refused.labels(answer.reason).inc()
-            self._move(LinkTrigger.NEVER if answer.permanent else LinkTrigger.NOT_NOW)
+            self._move(LinkTrigger.NEVER if answer.remedy else LinkTrigger.NOT_NOW)
             then = answer.remedy or "trying again"
             settings.status.report(
-                f"Takaro refuses this server ({answer.text}), {then}", permanent=answer.permanent
+                f"Takaro refuses this server ({answer.text}), {then}", permanent=bool(answer.remedy)
             )
             await settings.handler.cut_short(self.socket)  # of before, if Takaro had lost our server
             await self.socket.close()
@@ -207,8 +200,8 @@ class SocketSession:
                     case frames.Request() as request:
                         self.socket.asked(request)
                         handler.take(self.socket, request)
-                    case frames.Pong() if self._pump:
-                        self._pump.ponged()
+                    case frames.Pong() if self.pump:
+                        self.pump.ponged()
                     case frames.Pong() as pong:
                         self._resolve("pong", pong)
                     case frames.ErrorFrame() as refusal:
@@ -225,8 +218,8 @@ class SocketSession:
             self._settings.handler.refused(action, error.text)
             return
         self._settings.logger.warning("Takaro refused something: %s", error.text)
-        if self._pump:
-            self._pump.refused(error)
+        if self.pump:
+            self.pump.refused(error)
         else:  # Takaro answers an identify that it cannot read with an error frame
             self._settings.context.metrics.error_frames.labels("identify").inc()
             self._resolve("identify", IdentifyRefused(error.text))
@@ -243,18 +236,7 @@ class SocketSession:
         if (future := self._awaited.pop(what, None)) and not future.done():
             future.set_result(frame)
 
-    # The pump, and the end
-
-    @contextlib.contextmanager
-    def pumped_by(self, pump: EventPump) -> Iterator[None]:
-        """Inside the block, `pump` gets the pongs and the error frames."""
-        self._pump = pump
-        self._unpumped.clear()
-        try:
-            yield
-        finally:
-            self._pump = None
-            self._unpumped.set()
+    # The end
 
     def drop(self, why: str) -> None:
         """Ends the socket at once. `why` is shown to the operator."""
@@ -271,7 +253,8 @@ class SocketSession:
         self._leaving = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(cut_short_s - time.monotonic()):
-                await self._unpumped.wait()
+                if self.pumping:
+                    await asyncio.wait([self.pumping])
                 if elsewhere:
                     await self._until(elsewhere)
                 await self._all_answered()

@@ -38,10 +38,7 @@ _NAME_CHARS = 50
 
 
 class TakaroSocket:
-    """`connection` is open. An error frame under the id of a remembered request is about our answer to it.
-
-    Ids are kept as hashes: 1,000 sockets with 512 texts each would hold 50 MB.
-    """
+    """`connection` is open. Ids are kept as hashes: 1,000 sockets with 512 texts each would hold 50 MB."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.asked_count = 0
@@ -69,7 +66,8 @@ class TakaroSocket:
         self.asked_s = time.monotonic()
 
     def asked_action(self, request_id: str) -> str | None:
-        """The action of the request with this id; None: no remembered one has it."""
+        """The action of the request with this id; None: no remembered one has it. An error frame under such
+        an id is about our answer."""
         try:
             return self._actions[self._ids.index(hash(request_id))]
         except ValueError:

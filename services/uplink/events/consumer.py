@@ -1,7 +1,6 @@
 """The events of one instance, read from its stream and acknowledged there once they are delivered."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -29,8 +28,6 @@ _NOTHING: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happe
 KEEP_ALIVE = StreamEvent(_NOTHING, EntryProgress("", 0, 0, 0, AgeRange(0.0, 0.0), 0.0, 0.0), 0)
 """The one event that is not from the stream, so that nothing of it is needed."""
 
-logger = logging.getLogger(__name__)
-
 
 class StreamConsumer:
     """What one instance still has to deliver. Outlives a socket: a reconnect repeats none of it.
@@ -54,7 +51,7 @@ class StreamConsumer:
         self.woken = asyncio.get_running_loop().create_future()
         """Done when the pump has to go on: new events, a pong, an error, the time, or the end."""
         self.watched = False  # somebody watches the activity, and wants to see at once what Takaro has
-        self.logger = InstanceLogger(logger, stream.slug)
+        self.logger = InstanceLogger(__name__, stream.slug)
         self._stream = stream
         self._mirror = mirror
         self.lease = lease
@@ -113,10 +110,8 @@ class StreamConsumer:
         return entries_of([(id, (b"events", events, b"at", at_ms))])
 
     def _ages(self, entries: list[StreamEntry], empty_s: float) -> tuple[float, float, list[AgeRange]]:
-        """The time now, the greatest age of any entry, and the age of each entry.
-
-        The stream held none of them at `empty_s`, so none is older than that, whatever Redis' clock says.
-        """
+        """The time now, the greatest age, and the age of each entry. The stream held none of them at
+        `empty_s`, so none is older than that, whatever Redis' clock says."""
         now_s, clock = boottime_s(), self.lease.clock
         most_s, oldest_s, aged = now_s - empty_s, 0.0, list[AgeRange]()
         for entry in entries:

@@ -69,20 +69,23 @@ class Delivery:
         begun_s = time.monotonic()
         pump = self._pump = EventPump(self._consumer, session.socket, self._times)
         pumping = self._pumping = asyncio.create_task(pump.run())
+        session.pump, session.pumping = pump, pumping
         disowned: Disowned | None = None
         try:
-            with session.pumped_by(pump):
-                await asyncio.wait((pumping, session.ended), return_when=asyncio.FIRST_COMPLETED)
-                if pumping.done() and not pumping.cancelled():
-                    pumping.result()
+            await asyncio.wait((pumping, session.ended), return_when=asyncio.FIRST_COMPLETED)
+            if pumping.done() and not pumping.cancelled():
+                pumping.result()
         except Disowned as error:
             disowned = error
         except NoReceipt as error:
             session.drop(str(error))
         finally:
+            session.pump = None
             await cancelled(pumping)
             self._pump = self._pumping = None
-            cause, repeated = ("disowned", disowned.repeated) if disowned else ("reconnect", pump.unconfirmed)
+            cause, repeated = (
+                ("disowned", disowned.repeated) if disowned else ("reconnect", pump.receipts.unproven)
+            )
             self._metrics.resent.labels(cause).inc(repeated)
         if disowned and session is self._session and not self._finishing:
             lasted = time.monotonic() - begun_s > RENEWED_AFTER_READY_S

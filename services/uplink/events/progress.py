@@ -70,9 +70,7 @@ class Progress:
 
     def is_next(self, id: str, before: str) -> bool:
         """Whether the entry `id`, which was stored right behind the entry `before`, is the next one to read.
-
-        No `before`: all others were deleted, so they are delivered.
-        """
+        No `before`: all others were deleted, so they are delivered."""
         if before:
             return before == self.read_through
         return _place(id) > _place(self.read_through) and _place(id) >= _place(self._stored.entry)

@@ -65,7 +65,7 @@ class EventPump:
         self._socket = socket
         self._lease = consumer.lease
         self._times = times
-        self._receipts = Receipts()
+        self.receipts = Receipts()
         self._gap_queue = GapQueue()
         self._offset_s = offset_of(self._lease.slug, QUIET_PERIOD_S, PERIOD_S)
         self._finishing = False
@@ -73,14 +73,9 @@ class EventPump:
         self._pong_s: float | None = None  # when a pong came that is not handled yet
         self._drop_s = NEVER  # when to acknowledge dropped events
 
-    @property
-    def unconfirmed(self) -> int:
-        """Number of events that were written and would be repeated now. Takaro may have them."""
-        return self._receipts.unproven
-
     def ponged(self) -> None:
         """Takaro answered our ping."""
-        if self._receipts.pinged_s is not None:
+        if self.receipts.pinged_s is not None:
             self._pong_s = boottime_s()
             self._consumer.wake(unread=False)
 
@@ -88,10 +83,10 @@ class EventPump:
         """An error frame of Takaro came: it has not accepted one of the unacknowledged events."""
         self._consumer.metrics.error_frames.labels("internal" if frame.internal else "invalid").inc()
         if frame.internal:
-            self._receipts.lost()
+            self.receipts.lost()
             self._consumer.wake(unread=False)
         else:
-            self._receipts.refused(frame.text)
+            self.receipts.refused(frame.text)
 
     def finish(self) -> None:
         """Stops sending events. `run` returns when those under way are proven and acknowledged."""
@@ -99,11 +94,9 @@ class EventPump:
         self._consumer.wake(unread=False)
 
     async def run(self) -> None:
-        """Runs until `finish`. To cancel it loses nothing.
-
-        Raises NoReceipt, LostLease, and Disowned when the errors of all lost events have come.
-        """
-        consumer, receipts = self._consumer, self._receipts
+        """Runs until `finish`. To cancel it loses nothing. Raises NoReceipt, LostLease, and, when the errors
+        of all lost events have come, Disowned."""
+        consumer, receipts = self._consumer, self.receipts
         await consumer.begin()
         self._written_s = boottime_s()
         while not self._finishing or receipts.unproven:
@@ -146,7 +139,7 @@ class EventPump:
 
     def _plan(self, now_s: float) -> Plan:
         """Decides what is next. Changes nothing."""
-        receipts, gap_queue, consumer = self._receipts, self._gap_queue, self._consumer
+        receipts, gap_queue, consumer = self.receipts, self._gap_queue, self._consumer
         progress, unread, unseen = consumer.progress, consumer.unread, len(gap_queue.unseen)
         unproven, proven_s = receipts.unproven, receipts.proven_s
         # No newer event may overtake those that Takaro could not place.
@@ -191,11 +184,11 @@ class EventPump:
         if events:
             for event in events:
                 self._socket.send(frames.game_event(event.event))
-            self._receipts.written(events)
+            self.receipts.written(events)
         plan = self._plan(now_s)  # fewer events may be written now
         if now_s >= plan.ping_s and not (events and now_s >= plan.events_s):
             self._socket.send(frames.PING)
-            self._receipts.pinged(now_s)
+            self.receipts.pinged(now_s)
         self._socket.flush()
         if events:
             self._written_s = boottime_s()
@@ -203,7 +196,7 @@ class EventPump:
 
     async def _wait(self, until_s: float, now_s: float) -> None:
         """Waits until then, or until something happens. Raises NoReceipt."""
-        if (pinged_s := self._receipts.pinged_s) is not None:
+        if (pinged_s := self.receipts.pinged_s) is not None:
             within_s = self._times.receipt_within_s
             receipt_s = pinged_s + within_s
             if self._pong_s is None and now_s >= receipt_s:

@@ -84,12 +84,8 @@ class Receipts:
     def refused(self, reason: str) -> None:
         """Takaro refused the content of one unacknowledged event. To send the window again would not help: it
         would repeat the other events. If no event is unacknowledged, the error is about something else."""
-        windows = [
-            *(events for events, _ in self._ponged_twice),
-            self._ponged_once,
-            self._pinged,
-            self.unpinged,
-        ]
+        ponged_twice = (events for events, _ in self._ponged_twice)
+        windows = *ponged_twice, self._ponged_once, self._pinged, self.unpinged
         candidates = tuple(event.event for events in windows for event in events)
         if candidates:
             self._refused.append(RefusedEvent(reason, candidates))
@@ -100,10 +96,8 @@ class Receipts:
         self.proven_s = NEVER
 
     def ponged(self, now_s: float) -> EndedEvents | None:
-        """The pong of the last ping came: Takaro has what was written before the ping before it.
-
-        Returns None if that was nothing, or if events must be sent again first.
-        """
+        """The pong of the last ping came: Takaro has what was written before the ping before it. None: that
+        is nothing, or events must be sent again first."""
         taken, first_pong_s = self._ponged_once, self.ponged_s
         self._ponged_once, self.ponged_s = self._pinged, now_s if self._pinged else None
         self._pinged, self.pinged_s = [], None

@@ -102,17 +102,18 @@ class RenewalArgs:
     ended_identifies: str = ""  # open ones of other uplinks: over, for they have not changed for STILL_FOR_S
 
 
+@dataclass(slots=True)
 class Claim:
     """The claim of this uplink on one instance, from renewal to renewal."""
 
-    def __init__(self, still_for_s: float = STILL_FOR_S, wanted_for_s: float = WANTED_FOR_S) -> None:
-        self._still_for_s = still_for_s
-        self._wanted_for_s = wanted_for_s
-        self.state = ClaimState.WATCHING
-        self._record: str | None = None  # None: not read yet
-        self._still_since_s = 0.0
-        self._open_identifies, self._open_since_s = "", 0.0
-        self._unasked_since_s: float | None = None
+    still_for_s: float = STILL_FOR_S
+    wanted_for_s: float = WANTED_FOR_S
+    state: ClaimState = ClaimState.WATCHING
+    _record: str | None = None  # None: not read yet
+    _still_since_s: float = 0.0
+    _open_identifies: str = ""
+    _open_since_s: float = 0.0
+    _unasked_since_s: float | None = None
 
     @property
     def owner(self) -> bool:
@@ -122,9 +123,9 @@ class Claim:
         """What to ask for now. `preferred`: the instance belongs to this uplink."""
         stands_by = self.state is ClaimState.STANDING_BY
         still_s, dead, ended = now_s - self._still_since_s, "", ""
-        if self.owner and now_s - self._open_since_s > self._still_for_s:
+        if self.owner and now_s - self._open_since_s > self.still_for_s:
             ended = self._open_identifies
-        elif not self.owner and still_s > self._still_for_s:
+        elif not self.owner and still_s > self.still_for_s:
             dead = self._record or ""
         patient = self._record == "" and still_s > PATIENCE_S
         take = self.owner or stands_by or preferred or patient or bool(dead)
@@ -159,7 +160,7 @@ class Claim:
             return LeaseFinding.ASKED
         if self._unasked_since_s is None:
             self._unasked_since_s = now_s
-        if now_s - self._unasked_since_s <= self._wanted_for_s:
+        if now_s - self._unasked_since_s <= self.wanted_for_s:
             return LeaseFinding.UNASKED
         self._unasked_since_s = now_s
         return LeaseFinding.UNASKED_FOR_LONG

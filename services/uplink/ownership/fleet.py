@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from services.relay.instances.facts import ServerCause
+from services.relay.instances.facts import ServerCause, facts_of, server_cause
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
 from services.relay.service import stalls
@@ -25,9 +26,9 @@ from services.uplink.context import UplinkContext
 from services.uplink.ownership.claims import STILL_FOR_S, WANTED_FOR_S, Claim
 from services.uplink.ownership.heartbeat import Heartbeat
 from services.uplink.ownership.instance_owner import InstanceOwner
-from services.uplink.ownership.members import ALIVE_FOR_S, BEAT_EVERY_S, preferred
-from services.uplink.ownership.unowned import UnownedInstances
+from services.uplink.ownership.members import ALIVE_FOR_S, BEAT_EVERY_S, Members, preferred
 from services.uplink.reporting.alerts.conditions import Sighting
+from services.uplink.reporting.metrics import CAUSES_OF_SERVED
 
 MEASURED_AT_ONCE = 50
 
@@ -60,12 +61,11 @@ class Fleet:
     def __init__(self, context: UplinkContext, times: FleetTimes = DEFAULT_TIMES) -> None:
         self._context = context
         self._times = times
-        self.heartbeat = Heartbeat(
-            context.store, context.metrics, context.uplink, times.beat_every_s, times.alive_for_s
-        )
+        members = Members(context.uplink, times.alive_for_s)
+        self.heartbeat = Heartbeat(context.store, context.metrics, members, times.beat_every_s)
         self._moves = TokenBucket(times.moves_per_s, times.moves_per_s, time.monotonic())
         self.instances: dict[str, Instance] = {}
-        self._unowned = UnownedInstances(context.store, context.metrics, self._holds)
+        self._unowned: set[str] = set()  # those of this uplink's share that no uplink owns
         self.owners: dict[str, InstanceOwner] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._closing: dict[asyncio.Task[None], InstanceOwner] = {}
@@ -74,8 +74,11 @@ class Fleet:
 
     def update(self, instances: Mapping[str, Instance]) -> None:
         """Takes over the instances. Begins new ones, and ends those that are gone or changed."""
+        gone = self.instances.keys() - instances.keys()
+        self._unowned -= gone
+        for slug in gone - self.owners.keys():
+            self._context.metrics.instances.forget(slug)
         self.instances = dict(instances)
-        self._unowned.keep(instances)
         for slug, owner in list(self.owners.items()):
             if instances.get(slug) != owner.instance:
                 del self.owners[slug]
@@ -88,7 +91,7 @@ class Fleet:
                     claim = Claim(self._times.still_for_s, self._times.wanted_for_s)
                     self.owners[slug] = InstanceOwner(instance, self._context, claim, self._times.lease)
                 else:
-                    InstanceLogger(logger, slug).warning(
+                    InstanceLogger(__name__, slug).warning(
                         "no registration token: events are kept, nothing reaches Takaro yet"
                     )
 
@@ -97,6 +100,7 @@ class Fleet:
 
         `served`: another one of the same slug begins once this one's lease is released, and the mod polls on.
         """
+        owner.served = served
         closed_by_s = time.monotonic() + LEAVE_WITHIN_S
         before = self._ending.get(slug)
 
@@ -112,7 +116,7 @@ class Fleet:
             await asyncio.wait([task])
             elsewhere = asyncio.Event() if served else None
             with self._contain(slug, FaultKind.LOOP):
-                await owner.leave(closed_by_s, elsewhere, has_successor=served, mod_polls=served)
+                await owner.leave(closed_by_s, elsewhere, has_successor=served)
 
         task = self._ending[slug] = asyncio.create_task(let_go())
         task.add_done_callback(lambda ended: self._ending.get(slug) is ended and self._ending.pop(slug))
@@ -149,7 +153,7 @@ class Fleet:
         """Releases leases first, so that others can take over, then answers requests, then closes sockets."""
         for task in (*self._tending.values(), *self._taking):
             task.cancel()
-        self._unowned.keep({})
+        self._unowned.clear()
         others = await self.heartbeat.sign_off()
         waits = {owner: asyncio.Event() for owner in self.owners.values()}  # for a successor
         ending = asyncio.create_task(self._end_waits(others, waits))
@@ -211,21 +215,33 @@ class Fleet:
                     *(self._measured(slug) for slug in slugs[start : start + MEASURED_AT_ONCE])
                 )
                 states += filter(None, found)
-            self._context.metrics.show_states(states)
+            counts = Counter(states)
+            for state in CAUSES_OF_SERVED:
+                self._context.metrics.by_state.labels(state).set(counts[state])
             await asyncio.sleep(until_shared_s(self._times.measure_every_s))
 
     async def _measured(self, slug: str) -> ServerCause | None:
+        """The state of an instance that is ours, or of one of our share that no uplink owns; else None."""
         with self._contain(slug, FaultKind.LOOP), contextlib.suppress(StoreError):
+            facts = None
+            if not self._holds(slug) and self._is_preferred(slug):
+                facts = await facts_of(self._context.store, slug)
             if self._holds(slug):
-                self._unowned.forget(slug)
+                self._unowned.discard(slug)
                 return await self.owners[slug].measure()
-            if (instance := self.instances.get(slug)) and self._is_preferred(slug):
-                return await self._unowned.measure(instance)
-            self._unowned.forget(slug)
+            instance = self.instances.get(slug)
+            if instance is None or facts is None or facts.uplink:
+                self._unowned.discard(slug)
+                return None
+            self._unowned.add(slug)
+            row = self._context.metrics.instances.row(slug)
+            row.shown = lambda: self._holds(slug) or slug in self._unowned
+            self._context.metrics.show_waiting(row, facts)
+            return server_cause(facts, has_token=instance.registration_token is not None)
         return None
 
     def _contain(self, slug: str, kind: FaultKind) -> contextlib.AbstractContextManager[None]:
-        return self._context.metrics.service.faults.contain(InstanceLogger(logger, slug), kind)
+        return self._context.metrics.service.faults.contain(InstanceLogger(__name__, slug), kind)
 
     def _holds(self, slug: str) -> bool:
         return slug in self.owners and self.owners[slug].lease.held

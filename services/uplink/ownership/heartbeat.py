@@ -1,6 +1,7 @@
 """Tells the other uplinks each second that this one is alive, and finds out which of them are."""
 
 import asyncio
+import contextlib
 import logging
 import time
 
@@ -9,7 +10,7 @@ from services.relay.protocol.keys import BEATS, UPLINKS
 from services.relay.service.clocks import until_shared_s
 from services.relay.service.logs import CHANGE
 from services.relay.store.client import Script, Store, pairs
-from services.uplink.ownership.members import ALIVE_FOR_S, BEAT_EVERY_S, Members
+from services.uplink.ownership.members import Members
 from services.uplink.reporting.metrics import UplinkMetrics
 
 SIGN_OFF_WITHIN_S = 0.5
@@ -21,17 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """The life of the uplink `own` among the uplinks of one store."""
+    """The life of this uplink among the uplinks of one store, which are its `members`."""
 
-    def __init__(
-        self,
-        store: Store,
-        metrics: UplinkMetrics,
-        own: str,
-        beat_every_s: float = BEAT_EVERY_S,
-        alive_for_s: float = ALIVE_FOR_S,
-    ) -> None:
-        self.members = Members(own, alive_for_s)
+    def __init__(self, store: Store, metrics: UplinkMetrics, members: Members, beat_every_s: float) -> None:
+        self.members = members
         self._beat_every_s = beat_every_s
         self._store = store
         self._metrics = metrics
@@ -75,10 +69,8 @@ class Heartbeat:
     async def until_alone(self, others: frozenset[str]) -> None:
         """Waits until none of these uplinks is alive any more."""
         while others:
-            try:
+            with contextlib.suppress(StoreError):  # they may be alive
                 others &= self._heard(await self._store.send("HGETALL", UPLINKS))
-            except StoreError:
-                pass  # they may be alive
             await asyncio.sleep(READ_OTHERS_EVERY_S)
 
     def _heard(self, counts: list[bytes]) -> frozenset[str]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -30,8 +29,6 @@ CHECK_ELSEWHERE_EVERY_S = 0.25  # whether Takaro asks another uplink's socket, w
 
 SOON_MS = int(RENEW_EVERY_S * 1000)  # a lease that is renewed never comes this close to its end
 
-logger = logging.getLogger(__name__)
-
 
 class InstanceOwner:
     """Takes the lease of the instance, links it, and hands it over, as `claims.py` decides."""
@@ -48,14 +45,14 @@ class InstanceOwner:
             lease_times,
         )
         self.contact = ModContact(time.monotonic())
-        self._contact_ms = 0  # the mod's last call, on Redis' clock; 0: never
         self._facts: Facts | None = None  # as `measure` read them last
         self._context = context
         self._row = context.metrics.instances.row(instance.slug)
         self._row.shown = lambda: self.lease.held
-        self._logger = InstanceLogger(logger, instance.slug)
+        self._logger = InstanceLogger(__name__, instance.slug)
         self._claim = claim
         self._lease_lock = asyncio.Lock()  # no renewal while the lease is given back
+        self.served = True  # a mod of the instance is let in
         self.in_use: OwnedInstance | None = None  # the link in use
         self._running: dict[OwnedInstance, asyncio.Task[None]] = {}  # with those that are left
         self._handing_over: asyncio.Task[None] | None = None
@@ -63,10 +60,7 @@ class InstanceOwner:
 
     async def tend(self, *, preferred: bool, may_move: Callable[[], bool]) -> None:
         """Renews the lease once and does what follows. `preferred`: the instance belongs to this uplink.
-
-        `may_move` is called before an instance of another uplink is wanted. If the holder of the lease has
-        died, the next renewal is at the lease's end.
-        """
+        `may_move` is called before an instance of another uplink is wanted."""
         # One renewal at a time, and the steps that follow from it: otherwise two could begin two links.
         async with self._lease_lock:
             if self._claim.state is not ClaimState.STOPPED:
@@ -97,7 +91,8 @@ class InstanceOwner:
             self._run_in_background(self._tend_at_end(renewal.ttl_ms / 1000, preferred, may_move))
 
     async def _tend_at_end(self, left_s: float, preferred: bool, may_move: Callable[[], bool]) -> None:
-        """Also for an instance of another uplink: if that one does not take it, our patience begins then."""
+        """Looks again when the lease of a dead holder ends, also if the instance belongs to another uplink:
+        if that one does not take it, our patience begins then."""
         await asyncio.sleep(left_s + 0.01)
         await self.tend(preferred=preferred, may_move=may_move)
 
@@ -157,21 +152,16 @@ class InstanceOwner:
             self._context.metrics.lease_changes.labels("released").inc()
 
     async def leave(
-        self,
-        closed_by_s: float,
-        elsewhere: asyncio.Event | None = None,
-        *,
-        has_successor: bool = True,
-        mod_polls: bool = True,
+        self, closed_by_s: float, elsewhere: asyncio.Event | None = None, *, has_successor: bool = True
     ) -> None:
         """Closes the sockets at `closed_by_s` (on time.monotonic()), or earlier: as soon as the requests that
         came over them are answered. May be called again, with an earlier moment.
 
         `elsewhere` is set when it is known that Takaro asks another socket; None: that is not waited for.
-        `has_successor`: another link will take this one's place. `mod_polls`: the mod may fetch more.
+        `has_successor`: another link will take this one's place.
         """
         self.in_use = None
-        mod_polls = mod_polls and polls_soon(self.contact.silent_s)
+        mod_polls = self.served and polls_soon(self.contact.silent_s)
         how = closing_times(time.monotonic(), closed_by_s, mod_polls=mod_polls, has_successor=has_successor)
 
         async def close(owned: OwnedInstance, running: asyncio.Task[None]) -> None:
@@ -235,7 +225,7 @@ class InstanceOwner:
         return Sighting(
             self.instance.name,
             self.contact.silent_s,
-            self._ago_s(self._contact_ms) if self._contact_ms else self.contact.silent_s or 0.0,
+            self._ago_s(facts.contact_ms) if facts.contact_ms else self.contact.silent_s or 0.0,
             self.in_use.status.state if self.in_use else "",
             facts.events,
             max(facts.events / MAX_QUEUED_EVENTS, facts.events_bytes / MAX_QUEUED_BYTES),
@@ -249,7 +239,6 @@ class InstanceOwner:
     def _apply(self, now_s: float, renewal: LeaseRenewal) -> None:
         """Takes in what the renewal found besides the lease. So lost hints do no harm."""
         change = self.contact.read(now_s, renewal.now_ms, renewal.contact_ms or None)
-        self._contact_ms = renewal.contact_ms
         self._row.set(CONTACT, renewal.contact_ms / 1000)
         if renewal.mine and change is ContactChange.SILENT:
             self._logger.warning(

@@ -27,10 +27,8 @@ class Members:
         self._moved_s: dict[str, float] = {}
 
     def read(self, now_s: float, counts: Mapping[str, int]) -> list[str]:
-        """Takes in the counts in Redis. Returns the dead members, whose counts are to be deleted.
-
-        A member that was wrongly taken for dead begins to count again.
-        """
+        """Takes in the counts in Redis. Returns the dead members, whose counts are to be deleted: one that
+        was wrongly taken for dead begins to count again."""
         was_away = now_s - self._read_s > self._alive_for_s
         self._read_s = now_s
         for member, count in counts.items():

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import logging
 import time
-from collections.abc import Coroutine
-from typing import Any
+from functools import partial
 
 from services.relay.instances.facts import InstanceState
 from services.relay.protocol.errors import LostLease, StoreError
@@ -38,8 +36,6 @@ from services.uplink.requests.results import ResultReader
 
 SAVED_WITHIN_S = 0.5
 
-logger = logging.getLogger(__name__)
-
 
 class OwnedInstance:
     """The link of one instance to Takaro, and what answers Takaro's requests over it."""
@@ -48,7 +44,7 @@ class OwnedInstance:
         store, metrics, limits = context.store, context.metrics, context.limits
         state = InstanceState(store, instance.slug)
         self._faults = metrics.service.faults
-        self._logger = InstanceLogger(logger, instance.slug)
+        self._logger = InstanceLogger(__name__, instance.slug)
         self.mirror = Mirror(limits, metrics.beyond)
         self._persistence = MirrorPersistence(store, lease, self.mirror, metrics)
         commands = CommandStream(store, instance.slug, limits.open_commands)
@@ -56,9 +52,7 @@ class OwnedInstance:
         results = ResultReader(commands, lease, metrics)
         self._command_queue = CommandQueue(results, contact, context.stalls, self.activity.command_ended)
         self._reads = Reads(self._command_queue, self._persistence, state, context.reads_per_s)
-        self._handler = RequestHandler(
-            self._command_queue, self._reads, self.mirror, metrics, limits.frame_out_bytes
-        )
+        self._handler = RequestHandler(self._command_queue, self._reads, self.mirror, limits.frame_out_bytes)
         events = EventStream(store, instance.slug)
         self._consumer = StreamConsumer(
             events, self.mirror, lease, metrics, self.activity.events_ended, self._reads.joined
@@ -69,14 +63,9 @@ class OwnedInstance:
 
     async def run(self) -> None:
         """Links and answers requests until `leave`. Sends events if the lease is ours. Raises LostLease."""
-        parts: list[Coroutine[Any, Any, None]] = [
-            self._delivery.run(),
-            self.link.run(),
-            *(
-                self._faults.keep_running(self._logger, loop)
-                for loop in (self._command_queue.results.run, self._reads.run, self._persistence.run)
-            ),
-        ]
+        keep_running = partial(self._faults.keep_running, self._logger)
+        loops = self._command_queue.results.run, self._reads.run, self._persistence.run
+        parts = self._delivery.run(), self.link.run(), *map(keep_running, loops)
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -106,10 +95,7 @@ class OwnedInstance:
         self._handler.refused_from_s = time.monotonic()
 
     async def leave(self, closing_times: ClosingTimes, elsewhere: asyncio.Event | None = None) -> None:
-        """Closes the sockets by the moments of `closing_times`, once their requests are answered. `run` ends.
-
-        `elsewhere` is set once Takaro asks another socket; None: that is not waited for.
-        """
+        """Closes the sockets by these moments, once their requests are answered. Then `run` ends."""
         self._handler.refused_from_s = closing_times.refused_from_s
         ending = asyncio.create_task(self._end_commands(closing_times))
         try:

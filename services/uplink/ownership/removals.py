@@ -19,7 +19,7 @@ async def forget_removed(registry: Registry) -> None:
         await asyncio.sleep(until_shared_s(CHECK_EVERY_S))
         try:
             for slug in await registry.forget_removed():
-                InstanceLogger(logger, slug).info("removed: its data is deleted")
+                InstanceLogger(__name__, slug).info("removed: its data is deleted")
         except StoreError:
             pass  # next time
         except InstanceConflict as error:

@@ -12,8 +12,6 @@ from services.relay.service.logs import InstanceLogger
 from services.relay.store.leases import Lease
 from services.uplink.reporting.metrics import STATE, UplinkMetrics
 
-logger = logging.getLogger(__name__)
-
 
 class LinkStatus:
     """Shows the link of one instance."""
@@ -22,7 +20,7 @@ class LinkStatus:
         self._state = state
         self._lease = lease
         self._metrics = metrics
-        self._logger = InstanceLogger(logger, lease.slug)
+        self._logger = InstanceLogger(__name__, lease.slug)
         self._logged = self._why = ""
         self._info = LinkInfo(LinkState.WAITING)
         self._published = False
@@ -34,10 +32,8 @@ class LinkStatus:
         return LinkState(self._info.state)
 
     def report(self, text: str, *, good: bool = False, permanent: bool = False) -> None:
-        """Logs `text` if it differs from the last one: an outage of an hour is one line.
-
-        Unless it is `good`, it is also shown as what is wrong with the link.
-        """
+        """Logs `text` if it differs from the last one: an outage of an hour is one line. Unless it is `good`,
+        it is also shown as what is wrong with the link."""
         if text != self._logged:
             self._logged = text
             self._logger.log(logging.ERROR if permanent else logging.INFO, text, extra=logs.CHANGE)
@@ -55,10 +51,8 @@ class LinkStatus:
         self._publishing = asyncio.create_task(self.publish())
 
     async def publish(self) -> None:
-        """Writes the state to Redis for modapi, unless it is written already. Call it again and again.
-
-        Writes nothing while another uplink owns the instance: then that uplink's state counts.
-        """
+        """Writes the state to Redis for modapi, unless it is written, or another uplink owns the instance,
+        whose state counts then. Call it again and again."""
         if self._published or not self._lease.held:
             return
         info = self._info

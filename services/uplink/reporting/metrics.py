@@ -1,8 +1,5 @@
 """The metrics of uplink."""
 
-from collections import Counter as Tally
-from collections.abc import Iterable
-
 from prometheus_client import CollectorRegistry
 
 from services.relay.instances.facts import Facts, ServerCause
@@ -230,9 +227,3 @@ class UplinkMetrics(MetricTable):
         row.set(BACKLOG_BYTES, facts.events_bytes)
         row.set(OLDEST, (facts.oldest_ms or 0) / 1000)
         row.set(DEAD_LETTERS, facts.dead)
-
-    def show_states(self, states: Iterable[ServerCause]) -> None:
-        """Shows the number of instances in each state."""
-        counts = Tally(states)
-        for state in CAUSES_OF_SERVED:
-            self.by_state.labels(state).set(counts[state])

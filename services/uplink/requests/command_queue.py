@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Callable
 
@@ -21,8 +20,6 @@ from services.uplink.takaro import failures
 Ended = Callable[[Command, Outcome, float], object]
 """Is called with each command, its result and how many seconds it took."""
 
-logger = logging.getLogger(__name__)
-
 
 class CommandQueue:
     """The commands of one instance that wait for the mod."""
@@ -37,14 +34,12 @@ class CommandQueue:
         self._ended = ended
         self._times = results.times
         self._loop = asyncio.get_running_loop()
-        self._logger = InstanceLogger(logger, self.lease.slug)
+        self._logger = InstanceLogger(__name__, self.lease.slug)
         self._leaving: ClosingTimes | None = None
 
     async def ask(self, command: Command, *, request_waits: bool = True) -> Outcome:
-        """Queues a command and waits for its result, no longer than `answer_within_s`.
-
-        If this process stood still before, the request may have waited unread, and has that much less time.
-        """
+        """Queues a command and waits for its result, no longer than `answer_within_s`. If this process stood
+        still before, the request may have waited unread, and has that much less time."""
         begun_s = time.monotonic() - self._stalls.waited_s(boottime_s())
         pending = self.results.pending[command.operation_id] = PendingCommand()
         self.results.waited_for += request_waits

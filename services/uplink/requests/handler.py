@@ -1,7 +1,6 @@
 """Answers Takaro's requests to one instance, in time, on the socket that asked."""
 
 import asyncio
-import logging
 import math
 import time
 from typing import Any, NamedTuple
@@ -10,7 +9,6 @@ import orjson
 
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.ends import CommandEnd
-from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import ACTION_KINDS, Action, ActionKind
 from services.relay.service.clocks import boottime_s
@@ -18,7 +16,7 @@ from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
 from services.uplink.connection.closing_times import LAST_ANSWERS_S
 from services.uplink.connection.takaro_socket import TakaroSocket
-from services.uplink.reporting.metrics import FAILED_COMMANDS, OWN, TOO_LATE, UplinkMetrics
+from services.uplink.reporting.metrics import FAILED_COMMANDS, OWN, TOO_LATE
 from services.uplink.requests.command_queue import CommandQueue
 from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.requests.reads import Reads
@@ -31,27 +29,18 @@ MAX_OPEN = 5_000  # requests of one instance that wait at once; a burst of Takar
 
 MAX_REFUSED_ACTIONS = 100  # whose refused answers are logged: Takaro, which names them, may invent any number
 
-logger = logging.getLogger(__name__)
-
 
 class RequestHandler:
     """Gives each request exactly one answer, whatever happens. `most_bytes` limits the size of an answer."""
 
-    def __init__(
-        self,
-        command_queue: CommandQueue,
-        reads: Reads,
-        mirror: Mirror,
-        metrics: UplinkMetrics,
-        most_bytes: int = DEFAULT_LIMITS.frame_out_bytes,
-    ) -> None:
+    def __init__(self, command_queue: CommandQueue, reads: Reads, mirror: Mirror, most_bytes: int) -> None:
         self._loop = asyncio.get_running_loop()
         slug = command_queue.lease.slug
-        self._logger = InstanceLogger(logger, slug)
+        self._logger = InstanceLogger(__name__, slug)
         self._command_queue = command_queue
         self._reads = reads
         self._mirror = mirror
-        self._metrics = metrics
+        metrics = self._metrics = command_queue.metrics
         self._failed = metrics.instances.row(slug).values[FAILED_COMMANDS]
         self._faults = metrics.service.faults
         self._most_bytes = most_bytes

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import random
 import time
 from collections.abc import Awaitable
@@ -52,8 +51,6 @@ Answer = tuple[bytes, str]  # a response payload as JSON, and its source: a labe
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
-
 
 class Reads:
     """Answers the reads of one instance. `per_s` is how many the mod is asked in a second."""
@@ -65,7 +62,7 @@ class Reads:
         self._mirror = persistence.mirror
         self._persistence = persistence
         self._state = state
-        self._logger = InstanceLogger(logger, state.slug)
+        self._logger = InstanceLogger(__name__, state.slug)
         self._metrics = command_queue.metrics
         self._refuses = False
         self._queue = ReadQueue(per_s, random.uniform(*REFRESH_DELAY_S), time.monotonic())
@@ -73,7 +70,7 @@ class Reads:
         self._most_in_bursts = max(MIN_WAITED_FOR, int(per_s * MOD_ANSWERS_WITHIN_S))
         self._waited_for: dict[Subject, asyncio.Future[Outcome]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._woken = asyncio.Event()
 
     def known_answer(self, action: Action, args: dict[str, Any]) -> Answer | None:
         """The answer if the mirror has it. Queues a refresh if it is stale."""
@@ -87,10 +84,8 @@ class Reads:
         return payload, FRESH
 
     def joined(self, game_id: str) -> None:
-        """Queues what Takaro will ask of a player within 30 s (protocol.md T16), unless it is known.
-
-        Else the first burst after many have joined would wait for the mod.
-        """
+        """Queues what Takaro will ask of a player within 30 s (protocol.md T16), unless it is known: the
+        first burst after many have joined would wait for the mod."""
         of_player = (Subject(action, game_id) for action in OF_EACH_PLAYER)
         for subject in (Subject(Action.GET_PLAYERS), *of_player):
             if self._mirror.read(subject, boottime_s()).age is AnswerAge.UNKNOWN:
@@ -141,9 +136,9 @@ class Reads:
 
     async def run(self) -> None:
         """Sends reads to the mod, at its pace. Never returns."""
-        loop = self._woken.get_loop()
+        loop = asyncio.get_running_loop()
         while True:
-            self._woken = loop.create_future()
+            self._woken.clear()
             for subject in self._queue.take(time.monotonic()):
                 task = loop.create_task(self._read(subject))
                 self._tasks.add(task)
@@ -153,18 +148,14 @@ class Reads:
             if (wait_s := self._queue.wait_s(now_s)) is not None:
                 if not self._queue.request_waits:
                     wait_s = next_shared_s(now_s + wait_s, REFRESHES_PERIOD_S) - now_s
-                timer = loop.call_later(wait_s + TIMER_EARLY_S, self._wake)
-            await self._woken
+                timer = loop.call_later(wait_s + TIMER_EARLY_S, self._woken.set)
+            await self._woken.wait()
             if timer:
                 timer.cancel()
 
-    def _wake(self) -> None:
-        if not self._woken.done():
-            self._woken.set_result(None)
-
     def _queue_read(self, subject: Subject, need: Need) -> None:
         if not self._refuses and self._queue.add(subject, time.monotonic(), need):
-            self._wake()
+            self._woken.set()
 
     async def _wait_for_mod(self, subject: Subject) -> Outcome:
         """Waits for the mod's answer. Equal reads wait for one command."""
@@ -180,7 +171,7 @@ class Reads:
             if len(self._waited_for) >= (self._most_in_bursts if in_bursts else MAX_WAITED_FOR):
                 self._queue_read(subject, Need.UNKNOWN)
                 return failures.QUEUE_FULL
-            waited_for = self._waited_for[subject] = self._woken.get_loop().create_future()
+            waited_for = self._waited_for[subject] = asyncio.get_running_loop().create_future()
         self._queue_read(subject, Need.WAITED_FOR)
         await asyncio.wait([waited_for], timeout=MOD_ANSWERS_WITHIN_S)
         if waited_for.done():
@@ -199,7 +190,7 @@ class Reads:
                 subject.action, "failed" if isinstance(result, CommandFailure) else "answered"
             ).inc()
             if self._queue.done(subject):
-                self._wake()
+                self._woken.set()
             if waited_for := self._waited_for.pop(subject, None):
                 waited_for.set_result(result)
 

@@ -43,18 +43,11 @@ class PendingCommand:
 
 
 class ResultReader:
-    """Hands results to the commands in `pending`, by their operation ids.
-
-    While an instance moves, two uplinks queue commands. Each takes the results of its own commands, and
-    leaves the others.
-    """
+    """Hands results to the commands in `pending`, by their operation ids. While an instance moves, two
+    uplinks queue commands: each takes the results of its own, and leaves the others."""
 
     def __init__(
-        self,
-        stream: CommandStream,
-        lease: Lease,
-        metrics: UplinkMetrics,
-        times: CommandTimes = COMMAND_TIMES,
+        self, stream: CommandStream, lease: Lease, metrics: UplinkMetrics, times: CommandTimes = COMMAND_TIMES
     ) -> None:
         self.pending: dict[str, PendingCommand] = {}
         self.waited_for = 0  # number of commands that a request waits for, refreshes not included
@@ -63,7 +56,7 @@ class ResultReader:
         self.metrics = metrics
         self.times = times
         self._loop = asyncio.get_running_loop()
-        self._woken: asyncio.Future[None] = self._loop.create_future()
+        self._woken = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
         self._through = ""  # id of the last entry that was read
         self._found_s = 0.0
@@ -72,8 +65,7 @@ class ResultReader:
     def wake(self, *, at_once: bool = False) -> None:
         """There may be results: reads them, if only refreshes wait at the moment that all instances share."""
         if at_once or self.waited_for or not self.lease.held:
-            if not self._woken.done():
-                self._woken.set_result(None)
+            self._woken.set()
         elif self._soon is None:
             due_s = next_shared_s(self._loop.time(), self.times.read_refreshes_every_s)
             self._soon = self._loop.call_at(due_s, partial(self.wake, at_once=True))
@@ -81,7 +73,7 @@ class ResultReader:
     async def run(self) -> None:
         """Never returns."""
         while True:
-            self._woken = self._loop.create_future()
+            self._woken.clear()
             if self._soon:
                 self._soon.cancel()
                 self._soon = None
@@ -93,7 +85,7 @@ class ResultReader:
             if self.pending and not self.lease.held and self._soon is None:
                 wake = partial(self.wake, at_once=True)
                 self._soon = self._loop.call_later(self.times.read_again_s, wake)
-            await self._woken
+            await self._woken.wait()
 
     async def _read(self) -> bool:
         """Hands on our own results and deletes them. False: there were none at all. Raises StoreError."""

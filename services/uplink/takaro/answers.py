@@ -3,8 +3,8 @@
 from typing import Any
 
 from services.relay.protocol.records import Outcome
-from services.relay.protocol.vocabulary import ACTION_KINDS, SILENT_AFTER_S, Action, ActionKind
-from services.uplink.takaro.answer_rules import answer_fault, is_error
+from services.relay.protocol.vocabulary import SILENT_AFTER_S, Action
+from services.uplink.takaro.answer_rules import ANSWER_RULES, answer_fault, is_error
 from services.uplink.takaro.failures import NEVER_CONTACTED
 from services.uplink.takaro.frames import error_payload
 
@@ -28,21 +28,12 @@ OWN_ANSWERS: dict[Action, Any] = {
 }
 """Answers that the relay gives by itself. They never change; a sender must not alter them."""
 
-_WITHOUT_RESULT = frozenset(action for action, kind in ACTION_KINDS.items() if kind is ActionKind.WRITE) - {
-    Action.EXECUTE_CONSOLE_COMMAND
-}
-
-
 _OF_A_PLAYER = (Action.GET_PLAYER, Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY)
 
 
 def reachability(silent_s: float | None, store_away: bool) -> dict[str, Any]:
-    """The answer to testReachability.
-
-    `silent_s` is the time since the mod's last call when Redis was last read, None if it has never called. It
-    must not grow while Redis is away: nobody knows then whether the mod still calls, and a false
-    "unreachable" makes Takaro set all players offline.
-    """
+    """The answer to testReachability. `silent_s` (None: never called) must not grow while Redis is away:
+    nobody knows then whether the mod calls, and "unreachable" makes Takaro set all players offline."""
     if silent_s is None:
         if store_away:
             return {"connectable": True, "reason": "the relay's store is away: nothing is known of the mod"}
@@ -53,13 +44,11 @@ def reachability(silent_s: float | None, store_away: bool) -> dict[str, Any]:
 
 
 def payload_for(action: Action, args: dict[str, Any], outcome: Outcome) -> Any:
-    """A payload for `action`, which may not be testReachability, that Takaro accepts. It is never null.
-
-    A value that Takaro would refuse becomes an error.
-    """
+    """A payload for `action`, which may not be testReachability, that Takaro accepts: it is never null, and a
+    value that Takaro would refuse becomes an error."""
     if action in OWN_ANSWERS:
         return OWN_ANSWERS[action]
-    if action in _WITHOUT_RESULT:
+    if ANSWER_RULES[action] is object:
         return error_payload(outcome.error) if outcome.error else {}
     fault = outcome.error or _fault(action, args, outcome.value)
     if not fault:

@@ -70,10 +70,6 @@ class IdentifyRefused:
     def remedy(self) -> str:
         return _REMEDIES.get(self.reason, "")
 
-    @property
-    def permanent(self) -> bool:
-        return bool(self.remedy)
-
 
 def identify_answer(fields: dict[str, Any]) -> Identified | IdentifyRefused:
     """The answer in the payload of an `identifyResponse`."""

@@ -27,7 +27,7 @@ def test_a_fault_is_counted_each_time_and_logged_once_for_each_server(
     found = ServiceMetrics(registry, "uplink", InstanceSeries(())).faults
     with without_repetitions(caplog):
         for slug in ("one", "other", "one"):
-            with found.contain(InstanceLogger(logger, slug), FaultKind.RESULT):
+            with found.contain(InstanceLogger(logger.name, slug), FaultKind.RESULT):
                 fail()
     assert registry.get_sample_value("dayz_relay_faults_total", {"kind": "result"}) == 3
     assert registry.get_sample_value("dayz_relay_faults_total", {"kind": "loop"}) == 0

@@ -92,7 +92,7 @@ def test_texts_in_the_message_itself_do_not_either(log: Log) -> None:
 def test_each_instance_has_its_own_lines(log: Log) -> None:
     for _ in range(100):
         for slug in ("a", "b"):
-            InstanceLogger(logger, slug).warning("it is away")
+            InstanceLogger(logger.name, slug).warning("it is away")
     assert log.texts == ["[a] it is away", "[b] it is away"]
 
 
@@ -162,8 +162,8 @@ def test_a_change_is_logged_again_so_that_the_last_line_is_true(log: Log) -> Non
 
 def test_a_state_that_flaps_without_end_is_bounded_too(log: Log) -> None:
     for _ in range(1_000):
-        InstanceLogger(logger, "a").warning("away", extra=CHANGE)
-        InstanceLogger(logger, "a").info("back")
+        InstanceLogger(logger.name, "a").warning("away", extra=CHANGE)
+        InstanceLogger(logger.name, "a").info("back")
     log.pass_minute()
     assert len(log.texts) == 2 * (MOST_LINES + 1)
     assert {text.rpartition(": ")[2] for text in log.texts[-2:]} == {"[a] away", "[a] back"}

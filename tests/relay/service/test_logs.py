@@ -91,7 +91,7 @@ def test_json_has_one_object_a_line_with_its_instance() -> None:
 
 
 def test_the_logger_of_an_instance_names_it(caplog: pytest.LogCaptureFixture) -> None:
-    InstanceLogger(logging.getLogger("services.test"), "main").warning("it is %s", "there")
+    InstanceLogger("services.test", "main").warning("it is %s", "there")
     assert caplog.messages == ["[main] it is there"]
     assert vars(caplog.records[0])["instance"] == "main"
 

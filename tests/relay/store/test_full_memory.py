@@ -18,6 +18,7 @@ from services.relay.store.leases import Lease
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import Delivered, EventBatch, PostedEvent
 from services.uplink.ownership.heartbeat import Heartbeat
+from services.uplink.ownership.members import BEAT_EVERY_S, Members
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.redis_server import RedisServer, binaries
 
@@ -114,7 +115,10 @@ async def test_a_full_memory_refuses_events_and_drains_by_itself(small_store: St
 async def test_an_uplink_that_starts_while_the_memory_is_full_sees_the_others_and_they_see_it(
     small_store: Store, slug: str
 ) -> None:
-    first, second = (Heartbeat(small_store, UplinkMetrics(CollectorRegistry()), name) for name in "ab")
+    first, second = (
+        Heartbeat(small_store, UplinkMetrics(CollectorRegistry()), Members(name), BEAT_EVERY_S)
+        for name in "ab"
+    )
     await first.beat()
     await fill(EventStream(small_store, slug, within_s=0.2), small_store)
     await second.beat()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.uplink.connection.takaro_socket import REMEMBERED as KEPT
 from services.uplink.connection.takaro_socket import TakaroSocket
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -22,9 +23,10 @@ class Asked:
         metrics = UplinkMetrics(self.registry)
         metrics.instances.row("one")
         self.contact = SimpleNamespace(silent_s=None)
-        queue: Any = SimpleNamespace(lease=SimpleNamespace(slug="one"), contact=self.contact)
+        lease = SimpleNamespace(slug="one")
+        queue: Any = SimpleNamespace(lease=lease, contact=self.contact, metrics=metrics)
         nothing: Any = None
-        self.handler = RequestHandler(queue, nothing, Mirror(), metrics)
+        self.handler = RequestHandler(queue, nothing, Mirror(), DEFAULT_LIMITS.frame_out_bytes)
         self.socket = TakaroSocket(nothing)
 
     def mod_calls(self) -> None:

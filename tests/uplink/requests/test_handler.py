@@ -8,6 +8,7 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.uplink.reporting.metrics import FAILED_COMMANDS, UplinkMetrics
@@ -31,9 +32,9 @@ async def test_a_command_that_fails_is_counted_for_its_instance_and_a_read_is_no
 
     metrics = UplinkMetrics(CollectorRegistry())
     metrics.instances.row("one")
-    queue: Any = SimpleNamespace(ask=ask, lease=SimpleNamespace(slug="one"))
+    queue: Any = SimpleNamespace(ask=ask, lease=SimpleNamespace(slug="one"), metrics=metrics)
     reads: Any = SimpleNamespace(find_answer=find_answer, known_answer=lambda action, args: None)
-    handler = RequestHandler(queue, reads, Mirror(), metrics)
+    handler = RequestHandler(queue, reads, Mirror(), DEFAULT_LIMITS.frame_out_bytes)
     sent: list[bytes] = []
     writer: Any = SimpleNamespace(open=True, send=sent.append)
     for action, args in (
@@ -60,11 +61,11 @@ async def test_requests_without_end_are_refused_while_too_many_wait(action: Acti
 
     metrics = UplinkMetrics(CollectorRegistry())
     metrics.instances.row("one")
-    queue: Any = SimpleNamespace(ask=never, lease=SimpleNamespace(slug="one"))
+    queue: Any = SimpleNamespace(ask=never, lease=SimpleNamespace(slug="one"), metrics=metrics)
     reads: Any = SimpleNamespace(
         find_answer=never, known_answer=lambda action, args: None, fallback_answer=error
     )
-    handler = RequestHandler(queue, reads, Mirror(), metrics)
+    handler = RequestHandler(queue, reads, Mirror(), DEFAULT_LIMITS.frame_out_bytes)
     sent: list[bytes] = []
     writer: Any = SimpleNamespace(open=True, send=sent.append)
     for number in range(MAX_OPEN + 2):

@@ -165,7 +165,7 @@ def test_an_error_key_means_failure_and_its_text_gives_the_remedy(
     frame = json.dumps({"type": "identifyResponse", "payload": payload})
     refused = read_frame(frame)
     assert isinstance(refused, IdentifyRefused) and refused.text == text
-    assert refused.remedy.startswith(remedy) and refused.permanent is bool(remedy)
+    assert refused.remedy.startswith(remedy) and bool(refused.remedy) is bool(remedy)
     assert CREDENTIAL not in repr(refused)
 
 

@@ -5,7 +5,7 @@ message.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum, unique
 
 from services.relay.protocol.link_states import LinkState
@@ -88,36 +88,28 @@ RULES: dict[Condition, Rule] = {
 }
 
 
+@dataclass
 class Watch:
-    """The alerts of one instance. `reported`: those that have arrived, and since when (s, wall clock).
+    """The alerts of one instance. `reported`: those that have arrived, and since when (s, wall clock). What
+    is being sent does not change again until `settle` says whether it has arrived."""
 
-    A transition that is being sent does not change again until `settle` says whether it has arrived.
-    """
-
-    def __init__(
-        self,
-        reported: Mapping[Condition, float],
-        silent_after_s: float,
-        again_after_s: float = AGAIN_AFTER_S,
-        rules: Mapping[Condition, Rule] = RULES,
-    ) -> None:
-        self._again_after_s = again_after_s
-        self.reported = dict(reported)
-        self._silent_after_s = silent_after_s
-        self._rules = rules
-        self._changing: dict[Condition, float] = {}  # since when the rule for a change holds
-        self._sending: set[Condition] = set()
-        self._not_before_s: dict[Condition, float] = {}
+    reported: dict[Condition, float]
+    silent_after_s: float
+    again_after_s: float = AGAIN_AFTER_S
+    rules: Mapping[Condition, Rule] = field(default_factory=lambda: RULES)
+    _changing: dict[Condition, float] = field(default_factory=dict)  # since when the rule for a change holds
+    _sending: set[Condition] = field(default_factory=set)
+    _not_before_s: dict[Condition, float] = field(default_factory=dict)
 
     def transitions(self, slug: str, seen: Sighting, now_s: float, wall_s: float) -> list[Transition]:
         """The transitions to send after this sighting. `now_s` is on a clock that is never set."""
         found = []
-        for condition, rule in self._rules.items():
+        for condition, rule in self.rules.items():
             if condition in self._sending:
                 continue
             since_s = self.reported.get(condition)
             began = since_s is None
-            holds = rule.begins(seen, self._silent_after_s) if began else rule.ends(seen)
+            holds = rule.begins(seen, self.silent_after_s) if began else rule.ends(seen)
             if not holds:
                 self._changing.pop(condition, None)
                 continue
@@ -136,7 +128,7 @@ class Watch:
         self._sending.discard(sent.condition)
         self._changing.pop(sent.condition, None)
         if not arrived:
-            self._not_before_s[sent.condition] = now_s + self._again_after_s
+            self._not_before_s[sent.condition] = now_s + self.again_after_s
         elif sent.began:
             self.reported[sent.condition] = sent.since_s
         else:

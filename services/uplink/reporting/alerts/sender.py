@@ -123,7 +123,7 @@ class AlertSender:
                 stored, self._silent_after_s, self._times.again_after_s, self._times.rules
             )
         for slug, seen in found.items():
-            with self._faults.contain(InstanceLogger(logger, slug), FaultKind.LOOP):
+            with self._faults.contain(InstanceLogger(__name__, slug), FaultKind.LOOP):
                 for transition in self._watches[slug].transitions(slug, seen, now_s, wall_s):
                     self._under_way[transition] = len(self._targets)
                     for target in self._targets:
@@ -167,7 +167,7 @@ class AlertSender:
                 sent = await self._send(target, orjson.dumps(target.body(transitions)))
             self._count(target.name, sent)
             for transition in transitions:
-                with self._faults.contain(InstanceLogger(logger, transition.slug), FaultKind.LISTENER):
+                with self._faults.contain(InstanceLogger(__name__, transition.slug), FaultKind.LISTENER):
                     self._done(transition, arrived=sent)
             await asyncio.sleep(self._times.message_every_s)
 

@@ -258,10 +258,8 @@ class Mirror:
         self.players_changed |= _ONLINE in changes.mirror
 
     def restore(self, fields: Mapping[str, bytes], now_s: float, ahead_s: float = 0.0) -> None:
-        """Takes in what was saved, unless what is known is newer. Ignores what it cannot read.
-
-        Of catalogues only the age is taken in: they are read from Redis when they are needed.
-        """
+        """Takes in what it can read of what was saved, unless what is known is newer. Of catalogues only the
+        age: they are read from Redis when they are needed."""
         for name, stored in fields.items():
             at_s, _, payload = stored.partition(b" ")
             with contextlib.suppress(ValueError, TypeError, KeyError):

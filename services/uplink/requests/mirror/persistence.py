@@ -46,10 +46,8 @@ class MirrorPersistence:
                 await until_redis_answers(self.save)
 
     async def save(self) -> None:
-        """Saves what has changed, if the lease is ours.
-
-        Changes that could not be saved are kept, also when this is cancelled. Raises StoreError.
-        """
+        """Saves what has changed, if the lease is ours. Changes that could not be saved are kept, also when
+        this is cancelled. Raises StoreError."""
         if not self._lease.held:
             return
         changes = self.mirror.take_changes(WALL_AHEAD_S)
