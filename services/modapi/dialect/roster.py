@@ -98,25 +98,18 @@ class Roster:
         for record in records.values():
             try:
                 person = orjson.loads(record)
-            except orjson.JSONDecodeError:
-                continue  # an empty record is a forgotten player; a damaged one is learned again
-            if type(person) is not dict or type(person.get("gameId")) is not str:
-                continue
-            try:
+                if type(person) is not dict or type(person.get("gameId")) is not str:
+                    continue
                 identity_of(person)
-            except Contradiction:
-                continue
+            except (orjson.JSONDecodeError, Contradiction):
+                continue  # an empty record is a forgotten player; a damaged one is learned again
             if not any(person.get(key) in self._game_ids for key in ("gameId", "steamId", "platformId")):
                 self._add(person["gameId"])
             with contextlib.suppress(Contradiction):
                 self.complete(person)
             if self._people.get(person["gameId"], person) != person:
                 unsaved.add(person["gameId"])
-        self._changed = {
-            game_id
-            for game_id in self._changed | unsaved
-            if game_id in unsaved or game_id not in self._people
-        }
+        self._changed = unsaved | (self._changed - self._people.keys())
 
     def _look_up(self, identity: Identity) -> str:
         """The gameId of the person, who is now known with these ids; "": the record is of no use."""

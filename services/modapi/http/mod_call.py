@@ -8,20 +8,11 @@ from typing import Any
 
 from starlette.types import Receive, Scope
 
+from services.modapi.http import refusals
 from services.modapi.http.body_memory import BodyMemory
 from services.modapi.http.calls import Credentials, ParsedCall
 from services.modapi.http.rate_limits import WrongKeys
-from services.modapi.http.refusals import (
-    BEYOND_PACE,
-    CLOSED_KEY,
-    NO_KEY,
-    STOOD_STILL,
-    TOO_MANY_KEYS,
-    WRONG_KEY,
-    CutShort,
-    Refused,
-    TooLarge,
-)
+from services.modapi.http.refusals import CutShort, Refused, TooLarge
 from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.service.http.addresses import source_of
 from services.relay.service.http.arrivals import Arrival, Arrivals, CallerConnection
@@ -60,7 +51,7 @@ class ModCall:
             if closed:
                 raise CutShort
             if not arrival.connection.is_gone and arrival.age_s() > max(self.answered_within_s, held_s):
-                raise Refused(STOOD_STILL)
+                raise Refused(refusals.STOOD_STILL)
         if arrival.connection.is_gone:
             raise CutShort
 
@@ -103,7 +94,7 @@ async def read_body(
                 return chunk[:keep_bytes], size_bytes
             if keep_bytes is None or kept_bytes < keep_bytes:
                 if memory and not memory.reserve(len(chunk)):
-                    raise Refused(BEYOND_PACE, limit="result_bytes")
+                    raise Refused(refusals.BEYOND_PACE, limit="result_bytes")
                 chunks.append(chunk)
                 kept_bytes += len(chunk)
             if is_whole:
@@ -126,12 +117,12 @@ class Callers:
     def refusal_of(self, key: str, address: str) -> Refused:
         """The error for a key that opens no instance. The attempt is counted; good keys are never limited."""
         if not self._wrong_keys.count(source_of(address), time.monotonic()):
-            return Refused(TOO_MANY_KEYS, limit="wrong_keys_per_minute")
+            return Refused(refusals.TOO_MANY_KEYS, limit="wrong_keys_per_minute")
         if not key:
-            return Refused(NO_KEY)
+            return Refused(refusals.NO_KEY)
         slug = self._credentials.former_slug_for(key)
         self._wrong_calls.note(address, slug or self._credentials.slug_of_token(key))
-        return Refused(CLOSED_KEY, slug=slug) if slug else Refused(WRONG_KEY)
+        return Refused(refusals.CLOSED_KEY, slug=slug) if slug else Refused(refusals.WRONG_KEY)
 
     def may_try_key(self, address: str) -> bool:
         """Whether this caller may try one more key. If not, no work is done to find out which key it has."""

@@ -41,9 +41,8 @@ class RateLimits:
 
     def posted(self, events: int, size_bytes: int, *, repaired: bool = False) -> None:
         """Count the events of a post. They are known once it is read, so an excess delays the next posts."""
-        self._events.take(
-            max(events, size_bytes // (REPAIRED_BYTES_AN_EVENT if repaired else BYTES_AN_EVENT))
-        )
+        bytes_each = REPAIRED_BYTES_AN_EVENT if repaired else BYTES_AN_EVENT
+        self._events.take(max(events, size_bytes // bytes_each))
 
     def posted_unasked(self, size_bytes: int) -> None:
         """Count a result that no request waits for. Results that a request waits for cost nothing."""

@@ -6,40 +6,25 @@ All keys of one instance share a hash tag, so one script may use them together o
 from dataclasses import dataclass, fields
 from functools import cache
 
-WAKE_EVENTS = "relay:wake:events"
-"""Channel: the slug of an instance with new events, and mostly the batch (append.lua). Like all hints it may
-be lost: renewals look too."""
+# Channels. Their messages are hints, which may be lost: whoever waits for one also looks by itself.
+WAKE_EVENTS = "relay:wake:events"  # the slug of an instance with new events, and mostly their batch
+WAKE_RESULTS = "relay:wake:results"  # the slug of an instance whose mod has posted a result
+WAKE_MODAPI = "relay:wake:modapi"  # the slug of an instance with a new command
+WAKE_LEASES = "relay:wake:leases"  # the slug of an instance whose lease was released
+WAKE_INSTANCES = "relay:wake:instances"  # the slug of an instance that was added, changed or removed
+WATCH = "relay:watch:"  # and a slug: its activity, while somebody watches (instances/activity.py)
 
-WAKE_RESULTS = "relay:wake:results"
-"""Channel: the slug of an instance whose mod has posted a result."""
+UPLINKS = "relay:uplinks"  # hash: the beats of each uplink that runs, by its name
+BEATS = "relay:beats"  # string: a number that grows while any uplink runs; if it falls, Redis has lost data
+IDENTIFIES = "relay:identifies"  # string: when the next turn to identify comes (scripts/identify_turn.lua)
 
-WAKE_MODAPI = "relay:wake:modapi"
-"""Channel: the slug of an instance with a new command. It may be lost: held polls look at their end."""
-
-WAKE_LEASES = "relay:wake:leases"
-"""Channel: the slug of an instance whose lease was released."""
-
-UPLINKS = "relay:uplinks"
-"""Hash: the beats of each uplink that runs, by its name."""
-
-BEATS = "relay:beats"
-"""String: a number that grows while any uplink runs. If it is lower than before, Redis has lost data."""
-
-WAKE_INSTANCES = "relay:wake:instances"
-"""Channel: the slug of an instance that was added, changed or removed."""
-
-INSTANCES = "relay:{instances}:records"
-"""Hash: slug -> an instance that is not in relay.toml, as instances/records.py has it."""
-
-INSTANCES_IDENTITIES = "relay:{instances}:identities"
-"""Hash: SHA-256 of an identity token -> the slug of the stored instance that has it."""
+INSTANCES = "relay:{instances}:records"  # hash: slug -> an instance that is not in relay.toml (records.py)
+INSTANCES_IDENTITIES = "relay:{instances}:identities"  # hash: SHA-256 of an identity token -> stored instance
+INSTANCES_REMOVALS = "relay:{instances}:removals"  # sorted set: slug -> when to delete its data (ms)
 
 INSTANCES_VERSION = "relay:{instances}:version"
 """String: a random word, a new one after each change. (A number could be the same again after a failover that
 lost a change.)"""
-
-INSTANCES_REMOVALS = "relay:{instances}:removals"
-"""Sorted set: slug -> when the data of a removed instance is to be deleted (ms)."""
 
 INSTANCES_CLOCK = "relay:{instances}:clock"
 """String: the last reading of Redis' clock, and its steps (store/clock.py). Replaced keys and removed
@@ -48,25 +33,10 @@ instances age by it."""
 ADMIN_PORTS = "relay:admin-ports"
 """Sorted set: "<service> <machine> <port> <host>" of each admin port -> when it was last noted (s)."""
 
-ADMIN_TOKENS = "relay:admin-tokens"
-"""Hash: name -> a token of the admin API, as modapi/admin/tokens.py has it."""
-
-FORM_KEY = "relay:form-key"
-"""String: the key of the forms of the page while it needs no token (modapi/page/access.py)."""
-
-CALL_ANSWERS = "relay:{calls}:answers"
-"""Hash: a call of the admin API with an Idempotency-Key -> its answer, as modapi/admin/repeats.py has it."""
-
-CALL_TIMES = "relay:{calls}:times"
-"""Sorted set: the same calls -> when they began (ms)."""
-
-IDENTIFIES = "relay:identifies"
-"""String: in how many ms the last turn to identify comes, and since when; see scripts/identify_turn.lua."""
-
-
-WATCH = "relay:watch:"
-"""Prefix of channels, followed by the slug of an instance. Its activity is published there while somebody
-watches (instances/activity.py)."""
+ADMIN_TOKENS = "relay:admin-tokens"  # hash: name -> a token of the admin API (modapi/admin/tokens.py)
+FORM_KEY = "relay:form-key"  # string: the key of the page's forms while it needs no token (page/access.py)
+CALL_ANSWERS = "relay:{calls}:answers"  # hash: a call with an Idempotency-Key -> its answer (repeats.py)
+CALL_TIMES = "relay:{calls}:times"  # sorted set: the same calls -> when they began (ms)
 
 
 @dataclass(frozen=True, slots=True)

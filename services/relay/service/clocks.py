@@ -14,8 +14,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 if sys.platform == "win32":
     boottime_s: Callable[[], float] = time.monotonic
 else:
-    _BOOTTIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    boottime_s: Callable[[], float] = partial(time.clock_gettime, _BOOTTIME)
+    boottime_s = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 """Seconds on a clock that also runs while the machine sleeps, if the machine has one."""
 
 WALL_AHEAD_S = time.time() - boottime_s()

@@ -14,19 +14,9 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
 
+from services.relay.service import settings_names as names
 from services.relay.service.settings import KEYS, SECRETS, Instance, Redis, Settings
-from services.relay.service.settings_names import (
-    PREFIX,
-    SHORT_NAMES,
-    Findings,
-    Key,
-    check_together,
-    file_place,
-    keys_of,
-    known_variables,
-    nearest,
-    ours,
-)
+from services.relay.service.settings_names import SHORT_NAMES, Findings, Key
 from services.relay.service.text_files import read_text, unquoted, why_unreadable
 from services.relay.store import url as redis_url
 
@@ -55,7 +45,7 @@ def read(
 ) -> tuple[Settings | None, Findings]:
     """The settings, or None if something is wrong, and all findings. The arguments are those of `load`."""
     found = Findings(path)
-    quoted = ours(environ).items()
+    quoted = names.ours(environ).items()
     variables = {name: plain for name, text in quoted if (plain := _without_quotes(name, name, text, found))}
     tables = [
         _settled(_from_environment(found, variables), found),
@@ -83,7 +73,7 @@ def read(
         one if one.registration_token else one.model_copy(update=fleets) for one in instances
     ]
     settings = Settings(**sections)
-    check_together(found, settings, numbers)
+    names.check_together(found, settings, numbers)
     return settings, found
 
 
@@ -113,11 +103,11 @@ class _Given(NamedTuple):
 
 def _from_environment(found: Findings, variables: Mapping[str, str]) -> Iterator[_Given]:
     for name, text in variables.items():
-        known = known_variables(name)
+        known = names.known_variables(name)
         if name.upper() in known:
-            yield _Given(tuple(name.removeprefix(PREFIX).lower().split("__")), text, name)
+            yield _Given(tuple(name.removeprefix(names.PREFIX).lower().split("__")), text, name)
         elif name not in SHORT_NAMES:
-            found.warnings.append(f"{name}: unknown variable{nearest(name, known)}")
+            found.warnings.append(f"{name}: unknown variable{names.nearest(name, known)}")
 
 
 def _from_short_names(found: Findings, variables: Mapping[str, str]) -> Iterator[_Given]:
@@ -135,7 +125,7 @@ def _from_file(found: Findings, path: Path, text: str | None) -> Iterator[_Given
     for section, content in _parsed(path, text, found).items():
         blocks = content if section == "instance" else [content]
         if section not in KEYS:
-            found.warnings.append(f"{path}: unknown section [{section}]{nearest(section, KEYS)}")
+            found.warnings.append(f"{path}: unknown section [{section}]{names.nearest(section, KEYS)}")
         elif not isinstance(blocks, list):
             found.problems.append(
                 f"{path}: [instance] must be written [[instance]], one block per game server"
@@ -150,7 +140,7 @@ def _from_file(found: Findings, path: Path, text: str | None) -> Iterator[_Given
             for number, block in enumerate(blocks):
                 table = (section, str(number)) if section == "instance" else (section,)
                 keys = ((*table, name) for name in block)
-                yield from (_Given(key, block[key[-1]], file_place(path, key), path) for key in keys)
+                yield from (_Given(key, block[key[-1]], names.file_place(path, key), path) for key in keys)
 
 
 def _settled(given: Iterable[_Given], found: Findings) -> Tables:
@@ -162,8 +152,10 @@ def _settled(given: Iterable[_Given], found: Findings) -> Tables:
     for one in given:
         *sections, name = one.key
         key = (*sections, name.removesuffix("_file"))
-        if name not in keys_of(sections[0]):
-            found.warnings.append(f"{one.place}: unknown key{nearest(name, keys_of(sections[0]))}")
+        if name not in names.keys_of(sections[0]):
+            found.warnings.append(
+                f"{one.place}: unknown key{names.nearest(name, names.keys_of(sections[0]))}"
+            )
             continue
         if key in before:
             continue
