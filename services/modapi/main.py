@@ -60,12 +60,7 @@ async def serve(settings: Settings, config: Path | None = None) -> None:
             complete=directory.complete.is_set,
         )
         pages = FastAPI(openapi_url=None)
-        add_health(
-            pages,
-            metrics.service.text,
-            lambda: lifecycle.not_ready(store),
-            lambda: {**lifecycle.about(store), **directory.about()},
-        )
+        add_health(pages, metrics.service, store, directory.about)
         context = AdminContext(directory, store, settings, metrics, local_token)
         add_api(pages, context)
         add_page(pages, context)

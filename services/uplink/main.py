@@ -56,12 +56,7 @@ async def serve(
         )
         keep_running = partial(metrics.service.faults.keep_running, logger)
         pages = Starlette()
-        add_health(
-            pages,
-            metrics.service.text,
-            lambda: lifecycle.not_ready(store),
-            lambda: {"uplink": context.uplink, **lifecycle.about(store), **directory.about()},
-        )
+        add_health(pages, metrics.service, store, lambda: {"uplink": context.uplink, **directory.about()})
         await lifecycle.until_stopped(
             lifecycle.trust(store),
             keep_running(lambda: lifecycle.watch(store, metrics.service)),

@@ -131,10 +131,9 @@ class Callers:
     def registration_key(self, parsed: ParsedCall, registration: dict[str, Any]) -> str:
         """The key of a call to register: it may be in the body as well."""
         key, sent = parsed.key, registration.get("registrationToken")
-        if not self._credentials.slug_for(key) and isinstance(sent, str):
-            key = sent
-        elif not key and isinstance(sent, str) and self._credentials.slug_for(sent):
-            key = sent
+        opens = self._credentials.slug_for
+        if isinstance(sent, str) and (not opens(key) or (not key and opens(sent))):
+            return sent
         return key
 
     def log(self, address: str, topic: str, text: str, slug: str = "") -> None:

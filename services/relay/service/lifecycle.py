@@ -129,20 +129,6 @@ async def watch(store: Store, metrics: ServiceMetrics, judge_every_s: float = JU
         await asyncio.sleep(until_shared_s(judge_every_s))
 
 
-async def not_ready(store: Store) -> str:
-    """Why this service cannot do its work, or "". An outage of Takaro is no reason: events wait in Redis."""
-    try:
-        await store.ping()
-    except StoreError as error:
-        return str(error)
-    return "; ".join(store.facts.refusals()) or store.facts.shortage()
-
-
-def about(store: Store) -> dict[str, str | list[str]]:
-    """The fields of `/readyz` about the store, as far as it has been reached."""
-    return {"store": store.facts.described(), "accepted_losses": store.facts.losses()}
-
-
 async def cancelled(task: asyncio.Task[Any] | None) -> None:
     """Cancels a task, if there is one, and waits until it has ended, whatever it raises.
 

@@ -45,13 +45,8 @@ class Certificate:
         self.handshake_within_s = handshake_within_s
         self._look_every_s = check_every_s
         self._cert, self._key = cert, key
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.options |= (
-            ssl.OP_NO_RENEGOTIATION
-        )  # otherwise one connection could ask for handshakes without end
         self._signature = self._stamps()
-        if wrong := self._take():
+        if wrong := self._load():
             raise ConfigError(f"modapi.tls_cert, modapi.tls_key: {wrong}")
 
     async def watch(self) -> None:
@@ -61,7 +56,7 @@ class Certificate:
             found = self._stamps()
             if found == self._signature:
                 continue
-            wrong = self._take()
+            wrong = self._load()
             if wrong and self._stamps() != found:
                 continue  # still being written
             self._signature = found
@@ -70,12 +65,14 @@ class Certificate:
             else:
                 logger.info("the certificate in %s was read again", self._cert)
 
-    def _take(self) -> str:
-        """Loads the files. Returns what is wrong with them, or "". It tries them on another context first: a
-        load that fails halfway would spoil the context in use."""
+    def _load(self) -> str:
+        """Makes a new context of the files. Returns what is wrong with them, or ""."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # Otherwise one connection could ask for handshakes without end.
+        context.options |= ssl.OP_NO_RENEGOTIATION
         try:
-            for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):
-                context.load_cert_chain(self._cert, self._key, _no_password)
+            context.load_cert_chain(self._cert, self._key, _no_password)
         except ssl.SSLError as error:
             return (
                 f"{self._cert} and {self._key} are no certificate and its key ({error.reason or 'not PEM'})"
@@ -84,6 +81,7 @@ class Certificate:
             return f"{self._cert} or {self._key} cannot be read: {error.strerror}"
         except ValueError:
             return f"{self._key} is locked with a password: store it without one"
+        self.context = context
         return ""
 
     def _stamps(self) -> list[tuple[int, int, int] | None]:
@@ -143,19 +141,18 @@ class Listener(uvicorn.Server):
 
     async def listen(self, sock: socket.socket) -> None:
         """Serves until it is cancelled. Then answers the requests under way, for up to STOP_WITHIN_S."""
-        beside = [asyncio.create_task(self._limits.watch(self.server_state.connections))]
+        watching = asyncio.create_task(self._limits.watch(self.server_state.connections))
+        accepting: list[asyncio.Task[None]] = []
         if self._certificate:
-            beside += [
-                asyncio.create_task(self._certificate.watch()),
-                asyncio.create_task(self._accept(sock, self._certificate)),
-            ]
+            tasks = self._certificate.watch(), self._accept(sock, self._certificate)
+            accepting = [asyncio.create_task(task) for task in tasks]
         serving = asyncio.create_task(self.serve(sockets=[] if self._certificate else [sock]))
         try:
             await asyncio.shield(serving)
         except asyncio.CancelledError:
             self.should_exit = True
             self._stopping.set()
-            for task in (*beside[1:], *self._shaking):
+            for task in (*accepting, *self._shaking):
                 await cancelled(task)
             if self._certificate:
                 sock.close()
@@ -164,7 +161,7 @@ class Listener(uvicorn.Server):
             await serving
             raise
         finally:
-            await cancelled(beside[0])
+            await cancelled(watching)
 
     async def _accept(self, sock: socket.socket, certificate: Certificate) -> None:
         """Accepts connections by TLS. uvicorn would count and time them only after the handshake."""

@@ -2,17 +2,25 @@
 
 import pytest
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
 from services.relay.service.http.health import add_health
+from services.relay.service.instance_series import InstanceSeries
+from services.relay.service.metrics import ServiceMetrics
+from services.relay.store.client import Store
 from tests.support.sse import AppClient
 
 
-async def ready() -> str:
-    return ""
+class ReadyStore(Store):
+    async def ping(self) -> None:
+        pass
 
 
-async def no_metrics() -> bytes:
-    return b""
+def app_with_health() -> FastAPI:
+    app = FastAPI(openapi_url=None)
+    metrics = ServiceMetrics(CollectorRegistry(), "uplink", InstanceSeries(()))
+    add_health(app, metrics, ReadyStore("redis://127.0.0.1", opened=False), dict)
+    return app
 
 
 @pytest.mark.parametrize(
@@ -26,8 +34,7 @@ async def no_metrics() -> bytes:
 async def test_an_unknown_path_is_answered_like_every_other(
     method: str, path: str, status: int, words: str
 ) -> None:
-    app = FastAPI(openapi_url=None)
-    add_health(app, no_metrics, ready)
+    app = app_with_health()
     app.mount("/api", FastAPI())
     async with AppClient(app, base_url="http://admin") as client:
         answer = await client.request(method, path)
@@ -36,8 +43,7 @@ async def test_an_unknown_path_is_answered_like_every_other(
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
 async def test_a_head_request_is_answered_too(path: str) -> None:
-    app = FastAPI(openapi_url=None)
-    add_health(app, no_metrics, ready)
+    app = app_with_health()
     app.mount("/", FastAPI())  # the page, which takes whatever is left
     async with AppClient(app, base_url="http://admin") as client:
         assert (await client.head(path)).status_code == 200
