@@ -33,7 +33,7 @@ _OPTIONS = {
     "registration_token": "--registration-token-file",
     "role": "--role",
 }
-"""Of values that the relay refuses: the options that gave them."""
+"""The option behind each value that the relay may refuse."""
 
 
 class RelayAway(RelayError):
@@ -104,7 +104,7 @@ class RelayApi:
         self._is_known = self._is_known or answer.is_success
 
     async def error(self, status: int, body: bytes, path: str) -> RelayError:
-        """What is wrong, by an answer that is no success."""
+        """The error in an answer that is no success."""
         try:
             problem = orjson.loads(body)
             code, text = str(problem["code"]), clean(str(problem["detail"]))
@@ -138,7 +138,7 @@ class RelayApi:
         )
 
     def away(self, error: BaseException) -> RelayAway:
-        """What is wrong, by the error of a connection."""
+        """The error for people after a connection has failed."""
         if isinstance(error, RelayAway):
             return error
         url = self._at.url
@@ -176,7 +176,7 @@ async def opened_api(at: ApiPlace) -> AsyncIterator[RelayApi]:
 
 
 def hint(slug: str, known: Sequence[str]) -> str:
-    """What may have been meant by a slug that does not exist."""
+    """Servers with names like a slug that does not exist."""
     if near := get_close_matches(slug, known, n=1):
         return f"did you mean {near[0]}?"
     if len(known) > NAMED:

@@ -27,7 +27,7 @@ LONGEST_TAIL_BYTES = 64 * 1024 * 1024
 
 
 class Rest(Enum):
-    """What is behind the last whole record."""
+    """The bytes behind the last whole record."""
 
     NOTHING = "nothing"
     TORN = "the beginning of a record, or of several that belong together, and perhaps zeros"

@@ -63,7 +63,7 @@ def full_disk(data: Path, needed: int = NEEDED_BYTES) -> str:
 
 
 def complaint(data: Path, needed: int = NEEDED_BYTES) -> str:
-    """What is wrong with the disk or the files of the store in `data`, and the fix, or "". Only looks."""
+    """What is wrong with the disk or the files of the store in `data`, and the fix, or "". Mends nothing."""
     folder = data / "appendonlydir"
     try:
         if data.is_dir() and (full := full_disk(data, needed)):

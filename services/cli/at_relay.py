@@ -1,4 +1,4 @@
-"""What commands have in common that work on a relay through its admin API."""
+"""The common part of commands that use the admin API of a relay."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ SLUGS_WITHIN_S = 2.0  # time limit of completion: a person waits for it between 
 
 
 class Output:
-    """What a command has found or done: `answer` for --json, `parts` for people, below each other.
+    """The output of a command: `answer` for --json, `parts` for people, below each other.
 
     For people, `note` goes to standard error as it is, and `trouble` as an error.
     """
@@ -92,13 +92,13 @@ def _with_options(command: Command) -> Callable[..., int]:
 
 
 def _given_in(ctx: typer.Context) -> Given:
-    """What the options say of the relay. What was typed counts more than any variable."""
+    """The relay that the options name. A typed option beats every variable."""
     sources = {name: ctx.get_parameter_source(name) for name in _OPTIONS}
     typed = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
     named = {name: ctx.params.get(name) or default for name, (_, default) in _OPTIONS.items()}
     local = bool(typed & {"config", "data"})
     if "url" not in typed and (local or "context" in typed):
-        # Nor is the token of the variables for another relay than theirs.
+        # The token of the variables is only for the relay of the variables.
         named |= {name: None for name in ("url", "token", "token_file") if name not in typed}
     if "context" not in typed and local:
         named["context"] = None

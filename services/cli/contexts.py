@@ -100,7 +100,7 @@ def _named(name: str, known: Mapping[str, Context]) -> Context:
 
 @contextmanager
 def _changing() -> Iterator[Contexts]:
-    """What the file has, to be changed and written back. Nobody else may write the file in between."""
+    """The contexts in the file, to be changed and written back. No other process may write it in between."""
     file = path()
     try:
         held = private_files.lock(file.with_suffix(".lock"), wait=True)

@@ -196,7 +196,7 @@ async def _listens(host: str, port: int) -> bool:
 
 
 async def _readiness(host: str, port: int) -> dict[str, Any] | None:
-    """What a service of ours says of itself; None: it does not answer there."""
+    """The answer of a service of ours to /readyz; None: it does not answer there."""
     url = f"http://{host_and_port(dialled_host(host), port)}/readyz"
     with contextlib.suppress(OSError, ValueError):
         answer = await call("GET", url, within_s=ASK_WITHIN_S, max_bytes=MAX_ANSWER_BYTES)

@@ -29,7 +29,7 @@ MOD_PATH = "/k/"  # in the path of a mod's URL, which the log agent has in the v
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a command line and its variables say of the relay. `is_local`: it has --config or --data."""
+    """The relay as a command line and its variables name it. `is_local`: it has --config or --data."""
 
     config: Path
     data: Path

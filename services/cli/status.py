@@ -57,7 +57,7 @@ async def run(relay: RelayApi, *, slug: str | None, once: bool, as_json: bool) -
 
 
 async def _read(relay: RelayApi) -> tuple[list[Server], Server]:
-    """As many servers as there is room for: the others may be a megabyte. And the numbers of the fleet."""
+    """As many servers as fit the terminal (all could be a megabyte), and the numbers of the fleet."""
     most = console_for(sys.stdout).height
     fleet = await relay.get("/fleet")
     servers: list[Server] = []

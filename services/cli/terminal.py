@@ -17,7 +17,7 @@ from services.relay.service import logs
 
 NAME = "dayz-relay"
 COMMAND_VARIABLE = "DAYZ_RELAY_COMMAND"
-"""What is typed in place of NAME, where docker-compose.yml runs each command in a container of its own."""
+"""Typed in place of NAME where docker-compose.yml runs each command in a container of its own."""
 COMPOSE_UP = "docker compose up --detach --wait"
 """What starts the relay of docker-compose.yml, and returns once it answers."""
 

@@ -82,7 +82,7 @@ class ModPresence:
 
 
 class ServedInstance:
-    """What answers the calls of one mod."""
+    """The parts that answer the calls of one mod."""
 
     def __init__(
         self,

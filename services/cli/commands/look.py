@@ -26,7 +26,7 @@ from services.relay.service.durations import span
 PANEL = "To look at it"
 
 PASSING_TYPES = tuple(map(str, (*EventType, "refused", *Action)))
-"""What passes; `refused`: an event that Takaro refused, which it does not name."""
+"""The types that `tail` can show; `refused`: an event that Takaro refused, which it does not name."""
 
 app = typer.Typer()
 

@@ -22,7 +22,7 @@ TOKENS: dict[Kind, str] = {
     "identity": "identity_token of an [[instance]] that Takaro has not seen yet, or it sees a second server",
     "admin": "admin_token of [modapi]; panels send it as `Authorization: Bearer <this>`",
 }
-"""What a secret is made for, and where it is put."""
+"""The purpose of each kind of secret, and the place for it."""
 
 
 @app.command(

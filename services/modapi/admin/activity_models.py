@@ -1,4 +1,4 @@
-"""What the calls about the life of a server take and give."""
+"""The bodies and answers of the calls about the life of a server."""
 
 from typing import Annotated, Any
 

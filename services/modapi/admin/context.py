@@ -1,4 +1,4 @@
-"""What the calls of the admin API and the forms of the page work with, and how a call gets it."""
+"""The objects that the calls of the admin API and the forms of the page work with."""
 
 from typing import Annotated
 

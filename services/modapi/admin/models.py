@@ -1,4 +1,4 @@
-"""What the admin API takes and gives."""
+"""The bodies and answers of the admin API."""
 
 from datetime import UTC, datetime
 from enum import StrEnum, unique
@@ -17,7 +17,7 @@ from services.relay.service.settings_values import DisplayName, Slug, Token
 
 
 class Body(BaseModel):
-    """What a call takes. An unknown field is refused: it may be a misspelt one."""
+    """The body of a call. An unknown field is refused: it may be a misspelt one."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -29,7 +29,7 @@ ServerName = Annotated[
 
 
 class Shown(BaseModel):
-    """What a call gives, read from the attributes of what the relay knows of it."""
+    """The answer of a call, read from the attributes of an object of the relay."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -59,7 +59,7 @@ class NewServer(Body):
 
 
 class ServerChange(Body):
-    """What is to be changed; what is left out stays. `null` takes a token or an external id away."""
+    """The fields to change; all others stay. `null` takes a token or an external id away."""
 
     name: ServerName | None = None
     registration_token: Token | None = None

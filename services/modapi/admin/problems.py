@@ -85,7 +85,7 @@ RAISED: dict[type[Exception], ErrorCode] = {
 
 
 class FieldError(BaseModel):
-    """What is wrong with one value of the request."""
+    """The fault of one value in the body or query of a call."""
 
     place: str = Field(description="where the value stands, as `overlap_s`", examples=["slug"])
     text: str = Field(examples=["must be 1 to 63 of a-z, 0-9 and -, and start with a letter or digit"])
@@ -121,7 +121,7 @@ def code_of(error: Exception) -> ErrorCode:
 
 
 def response(code: ErrorCode, detail: str, errors: list[FieldError] | None = None) -> JSONResponse:
-    """The answer that says so. `detail` may hold what was sent, so control characters are taken out."""
+    """The answer for an error. `detail` may hold what was sent, so control characters are taken out."""
     status = HTTPStatus(code.status)
     problem = ApiProblem(
         title=status.phrase, status=status, code=code, detail=clean(detail), fix=code.fix, errors=errors or []
@@ -177,7 +177,7 @@ HANDLERS: dict[Any, Any] = {
 
 
 def wrong_values(error: RequestValidationError) -> list[FieldError]:
-    """What is wrong with each value, said once. In words only: what was sent may hold a secret."""
+    """The fault of each value, named once. The values are left out: they may hold a secret."""
     found: dict[tuple[str, str], FieldError] = {}
     for one in error.errors():
         where, text = one["loc"], in_our_words(one["msg"])

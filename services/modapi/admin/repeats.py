@@ -141,5 +141,5 @@ def _first_answer(first: dict[str, Any], age_ms: int) -> Response:
 
 
 def _mac(token: str, *parts: bytes) -> bytes:
-    """Tells nothing of a call to those who can read Redis."""
+    """A digest of a call that reveals nothing to readers of Redis."""
     return hmac.digest(token.encode(), b"\0".join(parts), "sha256")

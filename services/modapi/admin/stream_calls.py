@@ -30,7 +30,7 @@ EXAMPLE = (
 
 _KINDS = "server|event|command|read"
 _NUMBERS = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
-_UNKNOWN = "0"  # an id that no process knows: whoever comes back with it gets everything anew
+_UNKNOWN = "0"  # an id that no process knows: a reader that sends it gets everything anew
 
 router = APIRouter(tags=["fleet"])
 

@@ -66,7 +66,7 @@ class Journal(Generic[T]):
         self.number += 1
 
     def close(self) -> None:
-        """Nothing comes any more."""
+        """No item follows."""
         self.is_closed = True
         self._wake()
 

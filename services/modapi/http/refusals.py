@@ -98,7 +98,7 @@ REFUSALS: dict[type[BaseException], Refusal] = {
     # Logged with its traceback.
     Exception: Refusal(500, b'{"error":"a fault of the relay, its log says more"}', "fault"),
 }
-"""Of all other errors. The first entry that matches counts."""
+"""The answers to calls that end with an exception. The first match counts."""
 
 NOT_READ = frozenset({401, 413, 429})
 """After these the rest of the call is not read, so the connection is closed."""

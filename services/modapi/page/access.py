@@ -59,7 +59,7 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Somebody who may see the page, until `until_s` on the wall clock. `form_key` is "" for a Bearer."""
+    """A person who may see the page, until `until_s` on the wall clock. `form_key` is "" for a Bearer."""
 
     until_s: float
     form_key: str = ""

@@ -1,4 +1,4 @@
-"""What the page of all servers shows, and which of them in which order a reader wants to see. Pure."""
+"""The page of all servers: its rows, their filter and their order. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +17,7 @@ FILTERS = {
     **{state.value: state.value for state in State},
     **{cause.value: text for cause, text in CAUSES.items()},
 }
-"""What the table can be narrowed to: the value of `state` in the query, and its text."""
+"""The filters of the table: the value of `state` in the query, and its text."""
 
 SORTS: dict[str, tuple[str, Callable[[ServerRow], Any], bool]] = {
     "state": ("State", lambda row: list(State).index(row.state), False),
@@ -36,7 +36,7 @@ SORTS: dict[str, tuple[str, Callable[[ServerRow], Any], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the reader wants to see. Whatever the query says, this is valid."""
+    """The filter and the order of the rows. Any query gives a valid one."""
 
     q: str = ""
     state: str = ""
@@ -73,7 +73,7 @@ class ShownPage(NamedTuple):
 
 
 def choose(rows: Sequence[ServerRow], view: View) -> ShownPage:
-    """What the view shows of all rows."""
+    """The page of rows that the view shows."""
     found = [row for row in rows if fits(row, view.state, view.q)]
     _, key, greatest_first = SORTS[view.sort]
     found.sort(key=lambda row: row.slug)

@@ -149,7 +149,7 @@ def _login(problem: str, next: str, status: int = 200) -> Response:
 
 
 def _problem(error: ValidationError) -> str:
-    """What is wrong with the fields, without what was typed: it may be a secret."""
+    """The faults of the fields, without their values: they may be secrets."""
     return "; ".join(
         f"{str(problem['loc'][0]).replace('_', ' ')}: {in_our_words(problem['msg'])}"
         for problem in error.errors(include_input=False)

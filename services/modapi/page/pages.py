@@ -157,7 +157,7 @@ class Pages:
         return render("notes", complaint=file.complaint, waits_for_restart=waits, problems=problems)
 
     def _about(self, rows: Iterable[ServerRow]) -> dict[str, str]:
-        """What the relay runs on, for the footer."""
+        """Version, store and uplinks, for the footer."""
         uplinks = counted(len({row.facts.uplink for row in rows} - {""}), "uplink")
         return {"version": rendering.VERSION, "uplinks": uplinks, "store": self._store.facts.summary()}
 

@@ -1,4 +1,4 @@
-"""What is counted of an instance: its last hour in minutes, its last 24 hours in half hours.
+"""The counts of an instance: its last hour in minutes, its last 24 hours in half hours.
 
 append.lua counts accepted events, with or without an owner. The owner stores a row a minute with delivered
 events, commands and latencies (uplink/reporting/activity_log.py); a minute that two owners shared has two

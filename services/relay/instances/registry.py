@@ -34,7 +34,7 @@ class Issued(NamedTuple):
 
 
 class InstanceFields(TypedDict, total=False):
-    """What a caller may say about a new instance."""
+    """The fields of a new instance that a caller may set."""
 
     registration_token: SecretStr | None
     external_id: str | None

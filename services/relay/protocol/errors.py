@@ -2,7 +2,7 @@
 
 
 def in_our_words(message: str) -> str:
-    """What pydantic says of a wrong value, as this project says it."""
+    """A complaint of pydantic in the words of this project."""
     for theirs, ours in {"Value error, ": "", "Input should": "must", "String should": "must"}.items():
         message = message.replace(theirs, ours)
     return message

@@ -38,7 +38,7 @@ class DeadEvent:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What is queued for the mod because of a request of Takaro's.
+    """A command for the mod, which a request of Takaro's has caused.
 
     `args` has only what the action needs, flat, in Takaro's words:
 

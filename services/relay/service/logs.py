@@ -23,7 +23,7 @@ CHANGE: dict[str, object] = {"change": True}
 
 _redaction = Redaction()
 hide, clean = _redaction.hide, _redaction.clean
-"""Of everything that a person reads, not of the log alone."""
+"""They clean everything that a person reads, not the log alone."""
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What both services count: their build, their loop, and the store as they see it."""
+"""The metrics of both services: their build, their loop, and the store as they see it."""
 
 import asyncio
 import math

@@ -1,6 +1,5 @@
-"""What a refusal of Redis means: was the command carried out, what to do now, and how to tell a person.
-
-Pure. Every refusal is known here by the first word of its text, as the server wrote it.
+"""The meaning of a refusal of Redis: whether the command was carried out, and what to do now. Pure. Every
+refusal is known here by the first word of its text, as the server wrote it.
 """
 
 from enum import Enum

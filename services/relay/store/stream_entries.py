@@ -28,7 +28,7 @@ class PostedEvent(NamedTuple):  # made for each event: a dataclass would cost th
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What became of a batch."""
+    """The outcome of storing a batch."""
 
     token: str  # of the batch that the answer is for
     repeated: int = 0  # number of events at its head that were stored before

@@ -30,7 +30,7 @@ KEEP_ALIVE = StreamEvent(_NOTHING, EntryProgress("", 0, 0, 0, AgeRange(0.0, 0.0)
 
 
 class StreamConsumer:
-    """What one instance still has to deliver. Outlives a socket: a reconnect repeats none of it.
+    """The events that one instance still has to deliver. Outlives a socket: a reconnect repeats none of it.
 
     `ended` is called with each window that Takaro has, and with events that were dropped for their age,
     `joined` with the gameId of a player whose event is the first since they were not in the game.

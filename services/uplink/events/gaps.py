@@ -45,7 +45,7 @@ class _Waiting(NamedTuple):
 
 
 class GapQueue:
-    """What was read of the stream and not written yet, on one socket. Times are seconds on a clock that is
+    """The events that were read and not written yet, on one socket. Times are seconds on a clock that is
     never set.
 
     Lanes: the events of one player, or the lines without a player. Within a lane, order is kept. `loose`

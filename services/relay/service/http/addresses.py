@@ -52,8 +52,8 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
 
 @lru_cache(_ADDRESSES_KEPT)
 def source_of(address: str) -> str:
-    """What callers are counted by: an IPv4 address, or the network of an IPv6 address, because its owner
-    chooses the rest freely."""
+    """The unit by which callers are counted: an IPv4 address, or the network of an IPv6 address, because its
+    owner chooses the rest freely."""
     if ":" not in address:
         return address
     read = address_of(address)
