@@ -59,7 +59,7 @@ def written(starts: int, lines: int) -> list[str]:
     ]
 
 
-class Scene:
+class AgentWithModapi:
     """A folder of logs, a modapi in front of the store, and an agent between them."""
 
     def __init__(self, store: Store, slug: str, folder: Path) -> None:
@@ -125,124 +125,126 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(store: Store, slug: str, tmp_path: Path) -> AsyncIterator[Scene]:
-    scene = Scene(store, slug, tmp_path)
-    scene.open()
-    yield scene
-    await scene.close()
+async def run(store: Store, slug: str, tmp_path: Path) -> AsyncIterator[AgentWithModapi]:
+    run = AgentWithModapi(store, slug, tmp_path)
+    run.open()
+    yield run
+    await run.close()
 
 
-async def test_every_line_of_several_starts_comes_once_and_in_order(scene: Scene) -> None:
-    (scene.logs / "DayZServer_x64_2026-03-07_00-00-00.RPT").write_text("from before\n")
-    await scene.start_agent()
-    await scene.game_server(3, 200)
+async def test_every_line_of_several_starts_comes_once_and_in_order(run: AgentWithModapi) -> None:
+    (run.logs / "DayZServer_x64_2026-03-07_00-00-00.RPT").write_text("from before\n")
+    await run.start_agent()
+    await run.game_server(3, 200)
     last = ("11:35:00.000 the last line", "the last line of the script")
     for pattern, line in zip(("*-02.RPT", "*-02.log"), last, strict=True):
-        [path] = scene.logs.glob(pattern)
+        [path] = run.logs.glob(pattern)
         with path.open("a") as file:
             file.write(f"{line}\n")
-    lines = await scene.until_stored(lambda lines: set(last) <= set(lines))
+    lines = await run.until_stored(lambda lines: set(last) <= set(lines))
     assert [line for line in lines if line not in last] == written(3, 200)
-    assert await scene.end_agent() == 0
-    assert KEY not in scene.told.read_text()
+    assert await run.end_agent() == 0
+    assert KEY not in run.told.read_text()
 
 
-async def test_a_restarted_agent_repeats_and_misses_no_line(scene: Scene) -> None:
-    await scene.start_agent()
-    playing = asyncio.create_task(scene.game_server(2, 800))
-    await scene.until_stored(lambda lines: len(lines) > 50)
-    assert await scene.end_agent() == 0
+async def test_a_restarted_agent_repeats_and_misses_no_line(run: AgentWithModapi) -> None:
+    await run.start_agent()
+    playing = asyncio.create_task(run.game_server(2, 800))
+    await run.until_stored(lambda lines: len(lines) > 50)
+    assert await run.end_agent() == 0
     await playing
-    await scene.start_agent()
+    await run.start_agent()
     # A line of the script log may be sent although the earlier agent has sent it from the RPT.
-    lines = await scene.until_stored(lambda lines: set(written(2, 800)) <= set(lines))
+    lines = await run.until_stored(lambda lines: set(written(2, 800)) <= set(lines))
     from_rpt = [line for line in lines if line.startswith("11:34:")]
     assert from_rpt == written(2, 800)
 
 
-async def test_a_killed_agent_repeats_at_most_one_batch(scene: Scene) -> None:
-    await scene.start_agent()
-    playing = asyncio.create_task(scene.game_server(1, 1500))
+async def test_a_killed_agent_repeats_at_most_one_batch(run: AgentWithModapi) -> None:
+    await run.start_agent()
+    playing = asyncio.create_task(run.game_server(1, 1500))
     for _ in range(3):
-        count = len(await scene.stored())
-        await scene.until_stored(lambda lines, count=count: len(lines) > count)  # type: ignore[misc]
-        await scene.end_agent(signal.SIGKILL)
-        await scene.start_agent()
+        count = len(await run.stored())
+        await run.until_stored(lambda lines, count=count: len(lines) > count)  # type: ignore[misc]
+        await run.end_agent(signal.SIGKILL)
+        await run.start_agent()
     await playing
-    lines = await scene.until_stored(lambda lines: set(written(1, 1500)) <= set(lines))
+    lines = await run.until_stored(lambda lines: set(written(1, 1500)) <= set(lines))
     from_rpt = [line for line in lines if line.startswith("11:34:")]
     assert len(from_rpt) <= 1500 + 3 * 50
     assert list(dict.fromkeys(from_rpt)) == written(1, 1500)
 
 
-async def test_an_agent_that_is_killed_before_the_first_log_misses_no_line_of_it(scene: Scene) -> None:
-    await scene.start_agent()
-    await scene.end_agent(signal.SIGKILL)
-    await scene.game_server(1, 20)
-    await scene.start_agent()
-    assert await scene.until_stored(lambda lines: len(lines) >= 20) == written(1, 20)
+async def test_an_agent_that_is_killed_before_the_first_log_misses_no_line_of_it(
+    run: AgentWithModapi,
+) -> None:
+    await run.start_agent()
+    await run.end_agent(signal.SIGKILL)
+    await run.game_server(1, 20)
+    await run.start_agent()
+    assert await run.until_stored(lambda lines: len(lines) >= 20) == written(1, 20)
 
 
-async def test_a_log_that_is_renamed_or_copied_is_not_sent_again(scene: Scene) -> None:
-    log = scene.logs / "DayZServer_x64.ADM"
+async def test_a_log_that_is_renamed_or_copied_is_not_sent_again(run: AgentWithModapi) -> None:
+    log = run.logs / "DayZServer_x64.ADM"
     log.write_text("".join(f"from before, line {number}\n" for number in range(50)))
-    await scene.start_agent()
-    log = log.rename(scene.logs / "DayZServer_x64_2026-03-08_11-34-31.ADM")
-    shutil.copyfile(log, scene.logs / "copy of it.ADM")
+    await run.start_agent()
+    log = log.rename(run.logs / "DayZServer_x64_2026-03-08_11-34-31.ADM")
+    shutil.copyfile(log, run.logs / "copy of it.ADM")
     with log.open("a") as file:
         file.write("new\n")
-    await scene.until_stored(lambda lines: "new" in lines)
-    await scene.end_agent()
-    log.rename(scene.logs / "DayZServer_x64.ADM")
-    await scene.start_agent()
-    (scene.logs / "another.ADM").write_text("the first line of another\n")
-    lines = await scene.until_stored(lambda lines: "the first line of another" in lines)
+    await run.until_stored(lambda lines: "new" in lines)
+    await run.end_agent()
+    log.rename(run.logs / "DayZServer_x64.ADM")
+    await run.start_agent()
+    (run.logs / "another.ADM").write_text("the first line of another\n")
+    lines = await run.until_stored(lambda lines: "the first line of another" in lines)
     assert lines == ["new", "the first line of another"]
 
 
 async def test_lines_wait_while_the_relay_is_away(store: Store, slug: str, tmp_path: Path) -> None:
-    scene = Scene(store, slug, tmp_path)
+    run = AgentWithModapi(store, slug, tmp_path)
     try:
-        await scene.start_agent()
-        await scene.game_server(1, 120)
-        await until(lambda: "they wait" in scene.told.read_text())
-        scene.open()
-        assert await scene.until_stored(lambda lines: len(lines) >= 120) == written(1, 120)
-        await until(lambda: "there again" in scene.told.read_text())
-        assert KEY not in scene.told.read_text()
+        await run.start_agent()
+        await run.game_server(1, 120)
+        await until(lambda: "they wait" in run.told.read_text())
+        run.open()
+        assert await run.until_stored(lambda lines: len(lines) >= 120) == written(1, 120)
+        await until(lambda: "there again" in run.told.read_text())
+        assert KEY not in run.told.read_text()
     finally:
-        await scene.close()
+        await run.close()
 
 
 async def test_denied_lines_are_left_out_and_lines_over_the_rate_dropped_and_counted(
-    scene: Scene,
+    run: AgentWithModapi,
 ) -> None:
-    await scene.start_agent(DAYZ_LOG_MAX_PER_SEC="1", DAYZ_LOG_DENY="line 1,line 2")
+    await run.start_agent(DAYZ_LOG_MAX_PER_SEC="1", DAYZ_LOG_DENY="line 1,line 2")
     lines = [f"line {number}\n" for number in range(100)]
-    (scene.logs / "a.ADM").write_text("".join(lines))
+    (run.logs / "a.ADM").write_text("".join(lines))
     wanted = [line.strip() for line in lines if line[5] not in "12"]
-    got = await scene.until_stored(lambda lines: any("dropped" in line for line in lines))
+    got = await run.until_stored(lambda lines: any("dropped" in line for line in lines))
     assert got == [*wanted[:10], f"dayz-relay agent: {len(wanted) - 10} log lines dropped"]
 
 
-async def test_lines_of_the_agent_and_events_of_the_mod_are_both_stored(scene: Scene) -> None:
-    await scene.start_agent()
-    playing = asyncio.create_task(scene.game_server(1, 400))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{scene.port}/k/{KEY}", timeout=30) as mod:
+async def test_lines_of_the_agent_and_events_of_the_mod_are_both_stored(run: AgentWithModapi) -> None:
+    await run.start_agent()
+    playing = asyncio.create_task(run.game_server(1, 400))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{run.port}/k/{KEY}", timeout=30) as mod:
         posted = 0
         while not playing.done():
             event = {"type": "log", "msg": "the mod's"}  # the same each time, and always a new event
             answer = await mod.post("/gameserver/local/events", json={"events": [event]})
             assert answer.status_code == 200
             posted += 1
-    lines = await scene.until_stored(lambda lines: len(lines) >= 400 + posted)
+    lines = await run.until_stored(lambda lines: len(lines) >= 400 + posted)
     assert lines.count("the mod's") == posted
     assert [line for line in lines if line != "the mod's"] == written(1, 400)
 
 
 @pytest.mark.parametrize("environ", [{"DAYZ_RELAY_URL": ""}, {"DAYZ_LOG_DENY": "("}])
-async def test_a_wrong_setting_ends_it_with_2(scene: Scene, environ: dict[str, str]) -> None:
-    url = {"DAYZ_RELAY_URL": "http://127.0.0.1:1", "DAYZ_LOG_DIR": str(scene.logs)}
+async def test_a_wrong_setting_ends_it_with_2(run: AgentWithModapi, environ: dict[str, str]) -> None:
+    url = {"DAYZ_RELAY_URL": "http://127.0.0.1:1", "DAYZ_LOG_DIR": str(run.logs)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.cli", "agent"),
         env={**os.environ, **url, **environ},

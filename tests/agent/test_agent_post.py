@@ -16,7 +16,7 @@ KEY = "mod-key-0123456789abcdef"
 OK = (200, b'{"ok":true}')
 
 
-class Peer:
+class AnsweringServer:
     """Answers POSTs with `answers`, one after the other, and then with 200."""
 
     def __init__(self) -> None:
@@ -45,8 +45,8 @@ class Peer:
 
 
 @pytest.fixture
-def peer() -> Iterator[Peer]:
-    peer = Peer()
+def peer() -> Iterator[AnsweringServer]:
+    peer = AnsweringServer()
     thread = threading.Thread(target=peer.server.serve_forever)
     thread.start()
     yield peer
@@ -56,7 +56,7 @@ def peer() -> Iterator[Peer]:
 
 
 @pytest.mark.parametrize("base", ["", "/", f"/k/{KEY}", f"/k/{KEY}/", f"/relay/k/{KEY}"])
-def test_it_posts_below_the_address_that_the_mod_has(peer: Peer, base: str) -> None:
+def test_it_posts_below_the_address_that_the_mod_has(peer: AnsweringServer, base: str) -> None:
     post(peer.url + base, ["Żółw", 'a "quoted" \\ line'])
     assert peer.paths == [base.rstrip("/") + "/gameserver/agent/events"]
     assert peer.batches == [["Żółw", 'a "quoted" \\ line']]
@@ -74,7 +74,7 @@ def test_it_posts_below_the_address_that_the_mod_has(peer: Peer, base: str) -> N
     ],
 )
 def test_only_a_2xx_with_a_body_means_that_it_was_taken(
-    peer: Peer, status: int, body: bytes, words: str
+    peer: AnsweringServer, status: int, body: bytes, words: str
 ) -> None:
     peer.answers = [(status, body)]
     with pytest.raises(NotTaken, match=words):
@@ -88,7 +88,7 @@ def test_the_error_for_a_missing_relay_does_not_show_the_key() -> None:
 
 
 @pytest.fixture
-def settings(peer: Peer, tmp_path: Path) -> AgentSettings:
+def settings(peer: AnsweringServer, tmp_path: Path) -> AgentSettings:
     (tmp_path / "logs").mkdir()
     environ = {"DAYZ_RELAY_URL": peer.url, "DAYZ_LOG_MAX_PER_SEC": "1000"}
     return read(tmp_path / "logs", tmp_path / "state.json", environ)
@@ -100,7 +100,7 @@ def add(folder: Path, *lines: str) -> None:
 
 
 def test_lines_that_were_not_taken_are_sent_again_first(
-    settings: AgentSettings, peer: Peer, tmp_path: Path
+    settings: AgentSettings, peer: AnsweringServer, tmp_path: Path
 ) -> None:
     agent = Agent(settings, max_delay_s=0.0)
     peer.answers = [(503, b"away"), (200, b"")]
@@ -112,7 +112,7 @@ def test_lines_that_were_not_taken_are_sent_again_first(
 
 
 def test_after_a_failure_the_agent_waits_before_it_sends_again(
-    settings: AgentSettings, peer: Peer, tmp_path: Path
+    settings: AgentSettings, peer: AnsweringServer, tmp_path: Path
 ) -> None:
     agent = Agent(settings)
     peer.answers = [(503, b"away")] * 10
@@ -123,7 +123,9 @@ def test_after_a_failure_the_agent_waits_before_it_sends_again(
     assert peer.batches == [["one"]]
 
 
-def test_positions_are_saved_after_each_batch(settings: AgentSettings, peer: Peer, tmp_path: Path) -> None:
+def test_positions_are_saved_after_each_batch(
+    settings: AgentSettings, peer: AnsweringServer, tmp_path: Path
+) -> None:
     agent = Agent(settings, Outbox(max_batch=2))
     peer.answers = [OK, (503, b"away")]
     add(tmp_path, "one", "two", "Warning Message: noise", "three")
@@ -133,7 +135,7 @@ def test_positions_are_saved_after_each_batch(settings: AgentSettings, peer: Pee
 
 
 def test_the_number_of_dropped_lines_is_sent_once_there_is_room(
-    settings: AgentSettings, peer: Peer, tmp_path: Path
+    settings: AgentSettings, peer: AnsweringServer, tmp_path: Path
 ) -> None:
     agent = Agent(settings, Outbox(max_lines=5))
     add(tmp_path, *[f"line {number}" for number in range(8)])

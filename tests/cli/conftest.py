@@ -70,7 +70,7 @@ async def is_up(store: Store, slug: str) -> None:
     await store.send("HSET", keys.mirror, "getPlayerLocation:76561198000000001", f"{now} {json.dumps(place)}")
 
 
-class Relay(Terminal):
+class RelayTerminal(Terminal):
     """Commands that find the relay by the relay.toml of their folder."""
 
     def __init__(self, folder: Path, server: RedisServer) -> None:
@@ -138,10 +138,10 @@ class Relay(Terminal):
 
 
 @pytest.fixture(scope="session")
-def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayTerminal]:
     server = RedisServer(binaries()["valkey"])
     server.start()
-    relay = Relay(tmp_path_factory.mktemp("relay"), server)
+    relay = RelayTerminal(tmp_path_factory.mktemp("relay"), server)
     environ = {name: text for name, text in os.environ.items() if not name.startswith(OURS)}
     with (relay.folder / "modapi.log").open("wb") as log:
         process = subprocess.Popen(
@@ -173,7 +173,7 @@ def _is_ready(admin: str) -> bool:
 
 
 @pytest.fixture
-def relay(_shared: Relay) -> Relay:
+def relay(_shared: RelayTerminal) -> RelayTerminal:
     """The relay with the servers of its relay.toml, of which nothing is known."""
     _shared.clear()
     return _shared

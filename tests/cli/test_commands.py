@@ -10,7 +10,7 @@ from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
-from tests.cli.conftest import ROOT, Relay
+from tests.cli.conftest import ROOT, RelayTerminal
 
 IN_TURN: list[tuple[str, str, int, str]] = [
     ("status", "status --once", 1, "0 up, 2 down"),
@@ -66,7 +66,7 @@ async def one_has_a_dead_letter(store: Store) -> None:
     )
 
 
-def test_commands_run_as_the_page_shows_them(relay: Relay) -> None:
+def test_commands_run_as_the_page_shows_them(relay: RelayTerminal) -> None:
     relay.fill(one_has_a_dead_letter)
     (letter,) = relay.json("dlq", "list", "one")
     for _, typed, code, said in IN_TURN:

@@ -13,7 +13,7 @@ from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
-from tests.cli.conftest import Relay
+from tests.cli.conftest import RelayTerminal
 
 
 async def one_has_dead_letters(store: Store) -> None:
@@ -25,7 +25,7 @@ async def one_has_dead_letters(store: Store) -> None:
     await EventStream(store, "one").append(EventBatch(slots))
 
 
-def test_dead_letters_are_counted_for_all_servers_and_listed_for_one(relay: Relay) -> None:
+def test_dead_letters_are_counted_for_all_servers_and_listed_for_one(relay: RelayTerminal) -> None:
     assert relay.run("dlq", "list") == "No server has dead letters.\n"
     relay.fill(one_has_dead_letters)
     assert [line.split() for line in relay.run("dlq", "list").splitlines()] == [
@@ -39,7 +39,7 @@ def test_dead_letters_are_counted_for_all_servers_and_listed_for_one(relay: Rela
     assert re.search(r"\d\d:\d\d:\d\d [A-Z+-]", relay.run("dlq", "show", "one", told[1]["id"]))
 
 
-def test_a_command_for_a_missing_dead_letter_says_that_there_is_none(relay: Relay) -> None:
+def test_a_command_for_a_missing_dead_letter_says_that_there_is_none(relay: RelayTerminal) -> None:
     for action in ("show", "retry", "drop"):
         said = relay.run("dlq", action, "one", "abc", code=2)
         assert "'abc' is no id of a dead letter" in said
@@ -49,7 +49,7 @@ def test_a_command_for_a_missing_dead_letter_says_that_there_is_none(relay: Rela
     assert relay.run("dlq", "drop", "one", "--all", "--yes") == "0 dropped\n"
 
 
-def test_a_script_deletes_all_dead_letters_only_if_it_says_that_it_means_it(relay: Relay) -> None:
+def test_a_script_deletes_all_dead_letters_only_if_it_says_that_it_means_it(relay: RelayTerminal) -> None:
     relay.fill(one_has_dead_letters)
     said = relay.run("dlq", "drop", "one", "--all", code=2)
     assert said.startswith("dayz-relay: nothing was deleted") and "add --yes" in said
@@ -57,7 +57,7 @@ def test_a_script_deletes_all_dead_letters_only_if_it_says_that_it_means_it(rela
     assert relay.run("dlq", "drop", "one", "--all", "--yes") == "2 dropped\n"
 
 
-def test_a_retry_of_all_takes_in_what_it_can_and_counts_the_rest(relay: Relay) -> None:
+def test_a_retry_of_all_takes_in_what_it_can_and_counts_the_rest(relay: RelayTerminal) -> None:
     relay.fill(one_has_dead_letters)
     said = relay.run("dlq", "retry", "one", "--all", code=1)
     assert said.startswith("1 could not be repaired this time either\n")
@@ -66,7 +66,7 @@ def test_a_retry_of_all_takes_in_what_it_can_and_counts_the_rest(relay: Relay) -
 
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 1), (b"\n", 1), (b"\x04", 1), (b"yes\n", 0)])
 def test_all_dead_letters_are_deleted_by_a_person_who_means_it(
-    relay: Relay, answer: bytes, code: int
+    relay: RelayTerminal, answer: bytes, code: int
 ) -> None:
     relay.fill(one_has_dead_letters)
     ours, theirs = pty.openpty()

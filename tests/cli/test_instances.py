@@ -8,15 +8,15 @@ import pytest
 from services.cli.up import banner
 from services.relay.instances.records import digest_of
 from services.relay.service.settings import Settings
-from tests.cli.conftest import Relay
+from tests.cli.conftest import RelayTerminal
 
 
-def test_adding_a_server_shows_its_identity_token(relay: Relay) -> None:
+def test_adding_a_server_shows_its_identity_token(relay: RelayTerminal) -> None:
     said = relay.run("instance", "add", "kept", "--name", "Kept")
     assert "Keep it with your backups" in said and len(said.splitlines()[-1]) >= 43
 
 
-def test_adding_a_server_under_a_taken_name_warns(relay: Relay) -> None:
+def test_adding_a_server_under_a_taken_name_warns(relay: RelayTerminal) -> None:
     assert "same name" not in relay.run("instance", "add", "new", "--name", "Server new")
     said = relay.run("instance", "add", "newer", "--name", "Server new")
     assert "dayz-relay: warning: newer: new has the same name" in said
@@ -24,7 +24,7 @@ def test_adding_a_server_under_a_taken_name_warns(relay: Relay) -> None:
 
 
 def test_adding_or_enabling_a_server_shows_its_warnings(
-    relay: Relay,
+    relay: RelayTerminal,
 ) -> None:
     added = relay.json("instance", "add", "new", "--name", "Server new")
     assert added["warnings"] == []
@@ -33,7 +33,7 @@ def test_adding_or_enabling_a_server_shows_its_warnings(
     assert "dayz-relay: warning: new: newer has the same name" in relay.run("instance", "enable", "new")
 
 
-def test_a_server_is_added_shown_given_a_new_key_disabled_and_removed(relay: Relay) -> None:
+def test_a_server_is_added_shown_given_a_new_key_disabled_and_removed(relay: RelayTerminal) -> None:
     said = relay.run("instance", "add", "new", "--name", " Server new ")
     assert said.startswith('Server new ("Server new") is added')
     (key,) = set(re.findall(r"/k/([\w-]+)", said))
@@ -58,7 +58,7 @@ def test_a_server_is_added_shown_given_a_new_key_disabled_and_removed(relay: Rel
     assert [view["slug"] for view in relay.json("instance", "list")] == ["one", "two"]
 
 
-def test_a_server_gets_another_name_and_a_token_of_its_own(relay: Relay) -> None:
+def test_a_server_gets_another_name_and_a_token_of_its_own(relay: RelayTerminal) -> None:
     relay.run("instance", "add", "new", "--name", "Server new")
     assert re.search(r"^Takaro token +none$", relay.run("instance", "show", "new"), re.MULTILINE)
     assert "same name" in relay.run("instance", "set", "new", "--name", "Server one")
@@ -71,7 +71,7 @@ def test_a_server_gets_another_name_and_a_token_of_its_own(relay: Relay) -> None
     assert "nothing is to be changed" in relay.run("instance", "set", "new", code=2)
 
 
-def test_the_config_of_a_mod_is_shown_again_and_its_key_where_it_is_known(relay: Relay) -> None:
+def test_the_config_of_a_mod_is_shown_again_and_its_key_where_it_is_known(relay: RelayTerminal) -> None:
     added = relay.json("instance", "add", "new", "--name", "Server new")
     said = relay.run("instance", "config", "new")
     assert (
@@ -82,7 +82,7 @@ def test_the_config_of_a_mod_is_shown_again_and_its_key_where_it_is_known(relay:
     assert json.loads(told["mod_config"])["RegistrationToken"] == "mod-key-of-one-0123456789"
 
 
-def test_a_script_deletes_the_data_of_a_server_only_if_it_says_that_it_means_it(relay: Relay) -> None:
+def test_a_script_deletes_the_data_of_a_server_only_if_it_says_that_it_means_it(relay: RelayTerminal) -> None:
     relay.run("instance", "add", "new", "--name", "Server new")
     assert "add --yes" in relay.run("instance", "remove", "new", "--purge", code=2)
     assert len(relay.json("instance", "list")) == 3
@@ -91,7 +91,7 @@ def test_a_script_deletes_the_data_of_a_server_only_if_it_says_that_it_means_it(
     assert relay.json("instance", "remove", "other") == {"slug": "other", "purged": False}
 
 
-def test_tokens_come_from_files_or_standard_input(relay: Relay) -> None:
+def test_tokens_come_from_files_or_standard_input(relay: RelayTerminal) -> None:
     (relay.folder / "token").write_text("a-registration-token\n")
     argv = ("instance", "add", "new", "--name", "Server new", "--registration-token-file", "token")
     added = relay.json(*argv, "--identity-token-file", "-", given="an-identity\n")
@@ -119,7 +119,7 @@ def test_tokens_come_from_files_or_standard_input(relay: Relay) -> None:
         (("add", "new", "--name", "abc", "--identity-token-file", "none"), 2, "none cannot be read"),
     ],
 )
-def test_a_refusal_is_one_line(relay: Relay, argv: tuple[str, ...], code: int, words: str) -> None:
+def test_a_refusal_is_one_line(relay: RelayTerminal, argv: tuple[str, ...], code: int, words: str) -> None:
     said = relay.run("instance", *argv, code=code)
     assert said.startswith("dayz-relay: ") and words in said and len(said.splitlines()) == 1
 

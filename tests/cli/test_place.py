@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 
 from services.cli import contexts
-from tests.cli.conftest import ADMIN_TOKEN, Relay
+from tests.cli.conftest import ADMIN_TOKEN, RelayTerminal
 from tests.support.certificates import make_certificate
 from tests.support.ports import free_port
 from tests.support.terminal import Terminal
@@ -30,7 +30,7 @@ def away(tmp_path: Path) -> Terminal:
 
 
 def test_a_relay_elsewhere_is_given_by_options_by_variables_or_by_a_name(
-    relay: Relay, away: Terminal
+    relay: RelayTerminal, away: Terminal
 ) -> None:
     (away.folder / "token").write_text(f"{ADMIN_TOKEN}\n")
     for options in (["--token", ADMIN_TOKEN], ["--token-file", "token"]):
@@ -82,7 +82,7 @@ def test_no_token_and_no_address_damages_the_file_of_the_others(away: Terminal) 
     assert away.json("context", "list")["contexts"] == {"a": "http://\U0001f600.example"}
 
 
-def test_the_variable_of_the_log_agent_names_no_relay(relay: Relay) -> None:
+def test_the_variable_of_the_log_agent_names_no_relay(relay: RelayTerminal) -> None:
     relay.environ["DAYZ_RELAY_URL"] = "http://127.0.0.1:1/k/mod-key"
     try:
         assert "0 up, 2 down" in relay.run("fleet")
@@ -90,7 +90,7 @@ def test_the_variable_of_the_log_agent_names_no_relay(relay: Relay) -> None:
         del relay.environ["DAYZ_RELAY_URL"]
 
 
-def test_variables_can_name_the_file_and_the_data_folder(relay: Relay, away: Terminal) -> None:
+def test_variables_can_name_the_file_and_the_data_folder(relay: RelayTerminal, away: Terminal) -> None:
     assert "relay.toml: does not exist" in away.run("status", code=2)
     away.environ |= {"DAYZ_RELAY_CONFIG": str(relay.folder / "relay.toml"), "DAYZ_RELAY_DATA": "there"}
     assert "0 up, 2 down" in away.run("fleet")
@@ -132,7 +132,9 @@ def test_a_relay_that_is_not_there_is_one_line_with_the_fix(away: Terminal) -> N
     assert "no relay runs there" in away.run("status", code=2)
 
 
-def test_a_token_that_is_missing_wrong_or_weak_is_one_line_with_the_fix(relay: Relay, away: Terminal) -> None:
+def test_a_token_that_is_missing_wrong_or_weak_is_one_line_with_the_fix(
+    relay: RelayTerminal, away: Terminal
+) -> None:
     at = relay.admin
     said = away.run("status", "--url", at, code=2)
     assert said == f"dayz-relay: the relay at {at} asks for a token: give --token-file, or DAYZ_RELAY_TOKEN\n"

@@ -18,10 +18,10 @@ from services.cli.status import described
 from services.relay.protocol.keys import keys_of
 from services.relay.service.http.client import RELAY_HEADER
 from services.relay.store.client import Store
-from tests.cli.conftest import ROOT, Relay, is_up
+from tests.cli.conftest import ROOT, RelayTerminal, is_up
 
 
-def test_servers_that_are_down_come_first_and_set_the_exit_code(relay: Relay) -> None:
+def test_servers_that_are_down_come_first_and_set_the_exit_code(relay: RelayTerminal) -> None:
     relay.fill(lambda store: is_up(store, "two"))
     said = relay.run("status", code=1)
     head, _, _, down, up, hint = said.splitlines()
@@ -48,7 +48,7 @@ async def two_called_with_a_wrong_key(store: Store) -> None:
     await store.send("ZADD", "relay:unknown-keys", now_ms, "two 10.0.0.9", now_ms, " 10.0.0.9")
 
 
-def test_one_server_is_told_what_the_table_of_all_tells_of_it(relay: Relay) -> None:
+def test_one_server_is_told_what_the_table_of_all_tells_of_it(relay: RelayTerminal) -> None:
     relay.fill(two_called_with_a_wrong_key)
     of_all = {view["slug"]: view for view in json.loads(relay.run("status", "--json", code=1))}
     for slug in ("one", "two"):
@@ -60,13 +60,13 @@ def test_one_server_is_told_what_the_table_of_all_tells_of_it(relay: Relay) -> N
     assert "wrong mod key" in relay.run("status", "two", code=1)
 
 
-def test_a_place_that_only_a_later_relay_knows_is_shown_as_it_is(relay: Relay) -> None:
+def test_a_place_that_only_a_later_relay_knows_is_shown_as_it_is(relay: RelayTerminal) -> None:
     server = relay.json("status", "one", code=1)
     parts = map(str, described({**server, "origin": "panel"}))
     assert re.search(r"^defined in +panel$", "\n".join(parts), re.MULTILINE)
 
 
-def test_the_fleet_is_told_in_numbers(relay: Relay) -> None:
+def test_the_fleet_is_told_in_numbers(relay: RelayTerminal) -> None:
     relay.fill(lambda store: is_up(store, "two"))
     said = relay.run("fleet")
     assert said.splitlines()[0] == "1 up, 1 down; 1 player"
@@ -75,7 +75,7 @@ def test_the_fleet_is_told_in_numbers(relay: Relay) -> None:
     assert relay.json("fleet")["states"] == {"up": 1, "attention": 0, "down": 1, "disabled": 0}
 
 
-def test_the_players_are_those_of_the_mirror(relay: Relay) -> None:
+def test_the_players_are_those_of_the_mirror(relay: RelayTerminal) -> None:
     relay.fill(lambda store: is_up(store, "two"))
     said = relay.run("players")
     assert re.search(r"^two +Al\\x1bice +76561198000000001 +45 ms +100 / 201$", said, re.MULTILINE)
@@ -91,11 +91,11 @@ def test_the_players_are_those_of_the_mirror(relay: Relay) -> None:
         *(("instance", action, "no") for action in ("show", "config", "rotate", "enable", "remove")),
     ],
 )
-def test_a_server_that_is_not_there_is_one_line(relay: Relay, words: tuple[str, ...]) -> None:
+def test_a_server_that_is_not_there_is_one_line(relay: RelayTerminal, words: tuple[str, ...]) -> None:
     assert re.fullmatch(r"dayz-relay: there is no \w+ no \(one, two\)\n", relay.run(*words, code=1))
 
 
-def test_a_misspelt_server_gets_the_nearest_name_and_not_all_names(relay: Relay) -> None:
+def test_a_misspelt_server_gets_the_nearest_name_and_not_all_names(relay: RelayTerminal) -> None:
     said = relay.run("status", "onne", code=1)
     assert said == "dayz-relay: there is no server onne (did you mean one?)\n"
     for number in range(9):
@@ -104,7 +104,7 @@ def test_a_misspelt_server_gets_the_nearest_name_and_not_all_names(relay: Relay)
     assert said == "dayz-relay: there is no server xyz (`dayz-relay status` shows all 11)\n"
 
 
-def shown_live(relay: Relay, *moves: tuple[bytes, Callable[[], object]], **variables: str) -> bytes:
+def shown_live(relay: RelayTerminal, *moves: tuple[bytes, Callable[[], object]], **variables: str) -> bytes:
     """What `status` shows at a terminal: each move is made once its pattern is there."""
     ours, theirs = pty.openpty()
     environ = {**relay.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", **variables}
@@ -126,7 +126,7 @@ def shown_live(relay: Relay, *moves: tuple[bytes, Callable[[], object]], **varia
     return shown
 
 
-def test_at_a_terminal_the_table_renews_itself_and_says_when_it_is_old(relay: Relay) -> None:
+def test_at_a_terminal_the_table_renews_itself_and_says_when_it_is_old(relay: RelayTerminal) -> None:
     relay.fill(lambda store: is_up(store, "two"))
     shown = shown_live(
         relay,
@@ -138,7 +138,7 @@ def test_at_a_terminal_the_table_renews_itself_and_says_when_it_is_old(relay: Re
 
 
 @contextlib.contextmanager
-def a_program_that_takes_over_from(relay: Relay) -> Iterator[tuple[str, threading.Event]]:
+def a_program_that_takes_over_from(relay: RelayTerminal) -> Iterator[tuple[str, threading.Event]]:
     """Its address, and what makes it answer by itself. Until then the relay's answers come from there."""
     took_over = threading.Event()
 
@@ -161,7 +161,7 @@ def a_program_that_takes_over_from(relay: Relay) -> Iterator[tuple[str, threadin
         server.shutdown()
 
 
-def test_a_table_outlives_another_program_at_the_address_of_the_relay(relay: Relay) -> None:
+def test_a_table_outlives_another_program_at_the_address_of_the_relay(relay: RelayTerminal) -> None:
     with a_program_that_takes_over_from(relay) as (url, took_over):
         shown_live(
             relay,

@@ -62,7 +62,7 @@ def diary(tmp_path: Path) -> Diary:
     return Diary(tmp_path / "diary")
 
 
-class Run:
+class SupervisedRun:
     """`supervise` in the background."""
 
     def __init__(self, *programs: Program, stop_within_s: float = 20.0) -> None:
@@ -79,7 +79,7 @@ def is_alive(pid: int) -> bool:
 
 
 async def test_programs_end_in_the_opposite_order_of_their_start(diary: Diary) -> None:
-    run = Run(diary.program("store"), diary.program("modapi"), diary.program("uplink"))
+    run = SupervisedRun(diary.program("store"), diary.program("modapi"), diary.program("uplink"))
     await until(lambda: len(diary.told()) == 3)
     run.stop.set()
     assert await run.task == 0
@@ -92,7 +92,7 @@ async def test_a_program_waits_until_the_one_before_it_is_ready(diary: Diary) ->
     async def until_ready() -> None:
         await ready.wait()
 
-    run = Run(Program(store.name, store.argv, store.environ, until_ready), diary.program("uplink"))
+    run = SupervisedRun(Program(store.name, store.argv, store.environ, until_ready), diary.program("uplink"))
     await until(lambda: diary.told() == ["start store"])
     ready.set()
     await until(lambda: diary.told() == ["start store", "start uplink"])
@@ -102,7 +102,7 @@ async def test_a_program_waits_until_the_one_before_it_is_ready(diary: Diary) ->
 
 async def test_stopping_does_not_wait_for_readiness(diary: Diary) -> None:
     store = diary.program("store")
-    run = Run(
+    run = SupervisedRun(
         Program(store.name, store.argv, store.environ, lambda: asyncio.sleep(3600)), diary.program("uplink")
     )
     await until(lambda: diary.told() == ["start store"])
@@ -114,7 +114,7 @@ async def test_stopping_does_not_wait_for_readiness(diary: Diary) -> None:
 async def test_a_killed_program_is_started_again_and_its_neighbour_is_left_alone(
     diary: Diary, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = Run(diary.program("uplink"), diary.program("modapi"))
+    run = SupervisedRun(diary.program("uplink"), diary.program("modapi"))
     await until(lambda: len(diary.told()) == 2)
     os.kill(diary.pid("modapi"), signal.SIGKILL)
     await until(lambda: len(diary.told()) == 3)
@@ -127,14 +127,14 @@ async def test_a_killed_program_is_started_again_and_its_neighbour_is_left_alone
 async def test_a_program_that_is_started_again_is_told_how_often_that_was(tmp_path: Path) -> None:
     told = tmp_path / "told"
     code = f"import os; open({str(told)!r}, 'a').write(os.environ['{RESTARTS}'] + ' ')"
-    run = Run(Program("uplink", (sys.executable, "-S", "-c", code), os.environ))
+    run = SupervisedRun(Program("uplink", (sys.executable, "-S", "-c", code), os.environ))
     await until(lambda: told.exists() and told.read_text().startswith("0 1 "))
     run.stop.set()
     assert await run.task == 0
 
 
 async def test_a_wrong_setting_in_one_program_ends_all_with_its_code(diary: Diary) -> None:
-    run = Run(diary.program("uplink"), diary.program("modapi", WRONG_SETTING))
+    run = SupervisedRun(diary.program("uplink"), diary.program("modapi", WRONG_SETTING))
     async with asyncio.timeout(60):
         assert await run.task == 2
     assert diary.told()[1:] in ([], ["end uplink"])
@@ -143,7 +143,7 @@ async def test_a_wrong_setting_in_one_program_ends_all_with_its_code(diary: Diar
 async def test_a_program_that_cannot_be_started_is_tried_again(
     diary: Diary, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = Run(Program("valkey", (str(diary.path.parent / "missing"),), {}))
+    run = SupervisedRun(Program("valkey", (str(diary.path.parent / "missing"),), {}))
     await until(lambda: len(caplog.messages) >= 3)
     run.stop.set()
     assert await run.task == 0
@@ -159,7 +159,7 @@ async def test_a_fault_of_the_program_ends_all_in_order_and_is_raised(diary: Dia
         raise RuntimeError("a fault")
 
     uplink = diary.program("uplink", "raise SystemExit(1)")
-    run = Run(diary.program("store"), Program(uplink.name, uplink.argv, uplink.environ, mend=mend))
+    run = SupervisedRun(diary.program("store"), Program(uplink.name, uplink.argv, uplink.environ, mend=mend))
     await until(lambda: diary.told() == ["start store"])
     begun.set()
     async with asyncio.timeout(60):
@@ -169,7 +169,7 @@ async def test_a_fault_of_the_program_ends_all_in_order_and_is_raised(diary: Dia
 
 
 async def test_a_program_that_does_not_end_is_killed_after_a_while(diary: Diary) -> None:
-    run = Run(diary.program("uplink"), diary.program("modapi", IGNORES_SIGTERM), stop_within_s=0.2)
+    run = SupervisedRun(diary.program("uplink"), diary.program("modapi", IGNORES_SIGTERM), stop_within_s=0.2)
     await until(lambda: len(diary.told()) == 2)
     pid = diary.pid("modapi")
     run.stop.set()
@@ -179,7 +179,7 @@ async def test_a_program_that_does_not_end_is_killed_after_a_while(diary: Diary)
 
 
 async def test_a_second_signal_kills_at_once(diary: Diary) -> None:
-    run = Run(diary.program("modapi", IGNORES_SIGTERM), stop_within_s=3600)
+    run = SupervisedRun(diary.program("modapi", IGNORES_SIGTERM), stop_within_s=3600)
     await until(lambda: len(diary.told()) == 1)
     run.stop.set()
     run.kill.set()

@@ -22,7 +22,7 @@ from services.relay.protocol.errors import ConfigError, NoSuchInstance
 from services.relay.protocol.keys import WATCH
 from services.relay.protocol.vocabulary import EventType
 from services.relay.service.http.client import RELAY_HEADER
-from tests.cli.conftest import ROOT, Relay
+from tests.cli.conftest import ROOT, RelayTerminal
 from tests.support.shown import shown
 
 AT = "2027-01-15T08:00:00Z"
@@ -222,7 +222,7 @@ async def test_a_relay_that_never_answered_is_not_waited_for() -> None:
 
 @pytest.mark.parametrize("words", [("tail",), ("tail", "one", "--json")])
 def test_a_reader_of_tail_that_leaves_after_one_line_is_no_fault(
-    relay: Relay, words: tuple[str, ...]
+    relay: RelayTerminal, words: tuple[str, ...]
 ) -> None:
     command = " ".join(f"'{word}'" for word in relay.argv(*words))
     process = subprocess.Popen(
@@ -242,7 +242,7 @@ def test_a_reader_of_tail_that_leaves_after_one_line_is_no_fault(
     assert b"a line" in out and err == b""
 
 
-def test_tail_refuses_more_than_fifty_servers_at_once(relay: Relay) -> None:
+def test_tail_refuses_more_than_fifty_servers_at_once(relay: RelayTerminal) -> None:
     said = relay.run("tail", *(f"number-{number}" for number in range(51)), code=2)
     assert said == "dayz-relay: there are 51 servers: name some, as in `dayz-relay tail number-0`\n"
 
@@ -259,6 +259,6 @@ async def test_disabled_servers_do_not_hide_those_behind_them() -> None:
             await tail.run(relay, named=[], kinds=None, as_json=False)
 
 
-def test_a_type_that_nothing_has_is_told_with_those_that_there_are(relay: Relay) -> None:
+def test_a_type_that_nothing_has_is_told_with_those_that_there_are(relay: RelayTerminal) -> None:
     said = relay.run("tail", "--type", "nope", code=2)
     assert "'nope' is no type: choose from 'log', 'player-connected'" in said

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.flow
 ANY_PORTS = {f"RELAY_{name}": "0" for name in ("MODAPI__PORT", "MODAPI__ADMIN_PORT", "UPLINK__ADMIN_PORT")}
 
 
-class Relay:
+class UpProcess:
     """A `dayz-relay` process whose lines can be waited for."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
@@ -54,7 +54,7 @@ class Relay:
 
 
 @contextmanager
-def dayz_relay(folder: Path, *argv: str, environ: dict[str, str] | None = None) -> Iterator[Relay]:
+def dayz_relay(folder: Path, *argv: str, environ: dict[str, str] | None = None) -> Iterator[UpProcess]:
     clean = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "services.cli", *argv],
@@ -68,7 +68,7 @@ def dayz_relay(folder: Path, *argv: str, environ: dict[str, str] | None = None) 
     watchdog = threading.Timer(100, process.kill)
     watchdog.start()
     try:
-        yield Relay(process)
+        yield UpProcess(process)
     finally:
         watchdog.cancel()
         process.kill()

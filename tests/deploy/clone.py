@@ -52,7 +52,7 @@ class Project:
             time.sleep(0.3)
 
     def delivered(self) -> set[int]:
-        """The numbers of the events of `Mod` that Takaro has."""
+        """The numbers of the events of `SteadyMod` that Takaro has."""
         return {int(number) for number in re.findall(r"event-(\d+)\b", self.logs("demo-takaro"))}
 
 
@@ -73,7 +73,7 @@ def clone(engine: Engine, folder: Path, **environ: str) -> Project:
     return Project(engine, folder, {"COMPOSE_FILE": files, "IMAGE": IMAGE, **environ})
 
 
-class Mod:
+class SteadyMod:
     """Sends events one by one, each until it is accepted."""
 
     def __init__(self, relay: Project) -> None:

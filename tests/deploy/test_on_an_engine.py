@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from docs.egg import STARTED
-from tests.deploy.clone import IMAGE, OWNER, SERVICE, Mod, Project, clone
+from tests.deploy.clone import IMAGE, OWNER, SERVICE, Project, SteadyMod, clone
 from tests.deploy.compose import ROOT
 from tests.deploy.engine import NoEngine
 from tests.deploy.test_egg import EGG, install
@@ -75,8 +75,8 @@ def healthy(made: Project) -> bool:
 
 
 @pytest.fixture(scope="module")
-def mod(relay: Project) -> Mod:
-    return Mod(relay)
+def mod(relay: Project) -> SteadyMod:
+    return SteadyMod(relay)
 
 
 def kill(made: Project, service: str) -> None:
@@ -108,7 +108,7 @@ def test_three_steps_lead_to_a_server_that_is_linked_by_its_whole_name(relay: Pr
     )
 
 
-def test_no_event_is_lost_when_each_part_is_killed(relay: Project, mod: Mod) -> None:
+def test_no_event_is_lost_when_each_part_is_killed(relay: Project, mod: SteadyMod) -> None:
     with mod.sending():
         for service in RELAY:
             kill(relay, service)
@@ -146,7 +146,7 @@ def test_commands_have_a_memory_limit_of_their_own(relay: Project) -> None:
     assert json.loads(limits)["services"]["cli"]["deploy"]["resources"]["limits"]["memory"]
 
 
-def test_a_copy_of_redis_brings_back_what_waited_for_takaro(relay: Project, mod: Mod) -> None:
+def test_a_copy_of_redis_brings_back_what_waited_for_takaro(relay: Project, mod: SteadyMod) -> None:
     relay.compose("stop", "demo-takaro")
     first = mod.accepted + 1
     relay.until(lambda: mod.send() or mod.accepted >= first + 4)

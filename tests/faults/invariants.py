@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from tests.faults.ledger import Arrival, Ledger, Request
+from tests.faults.ledger import Arrival, Ledger, TakaroRequest
 
 REPEATED_PER_FAULT = 64
 DEADLINE_S = 10.0
@@ -121,18 +121,18 @@ def commands(ledger: Ledger) -> list[str]:
     return broken
 
 
-def timed_out(ledger: Ledger) -> list[Request]:
+def timed_out(ledger: Ledger) -> list[TakaroRequest]:
     """The requests without an answer, except those on a socket that was closed already."""
     asked = [*ledger.requests.values(), *ledger.reads]
     return [request for request in asked if request.socket_open and ran_out(request)]
 
 
-def ran_out(request: Request) -> bool:
+def ran_out(request: TakaroRequest) -> bool:
     """Whether Takaro gave up the request."""
     return (request.error or "").startswith("Request timed out")
 
 
-def crossed(request: Request) -> bool:
+def crossed(request: TakaroRequest) -> bool:
     """Whether the request crossed the close frame of its socket. Then nobody can answer it."""
     return request.closed_s is not None and request.closed_s - request.asked_s < CROSSED_S
 

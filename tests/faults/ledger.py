@@ -44,7 +44,7 @@ class Identify(NamedTuple):
 
 
 @dataclass(slots=True)
-class Request:
+class TakaroRequest:
     """A write that Takaro asked for, or a read (`number` 0). `error` is Takaro's error for the answer.
 
     `socket_open`: the socket of the request was open; on a closed one nobody can answer. `closed_s`: when
@@ -79,8 +79,8 @@ class Ledger:
         self.arrivals: list[Arrival] = []
         self.executions: list[Execution] = []
         self.identifies: list[Identify] = []
-        self.requests: dict[tuple[str, int], Request] = {}
-        self.reads: list[Request] = []
+        self.requests: dict[tuple[str, int], TakaroRequest] = {}
+        self.reads: list[TakaroRequest] = []
         self.faults: list[Fault] = []
         self.responses: dict[str, int] = defaultdict(int)
         """The number of responses, by requestId."""

@@ -18,7 +18,7 @@ from services.sim.dayz.world import Player, make_player
 from services.sim.takaro import requests
 from services.sim.takaro.socket import Answer, SimSocket
 from tests.faults import marks
-from tests.faults.ledger import Accepted, Arrival, Execution, Identify, Ledger, Request
+from tests.faults.ledger import Accepted, Arrival, Execution, Identify, Ledger, TakaroRequest
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.takaro_rules import event_error
 from tests.support.watched_dayz import WatchedDayz
@@ -31,7 +31,7 @@ WRITE = "executeConsoleCommand"
 """A write that must not run twice, and that can carry a mark."""
 
 
-class Mod(WatchedDayz):
+class MarkingMod(WatchedDayz):
     """Writes marked events. Records in the ledger which were accepted, and which operations it ran."""
 
     def __init__(self, slug: str, config: SimModConfig, ledger: Ledger, chance: random.Random) -> None:
@@ -110,17 +110,17 @@ class Takaro(FaultyTakaro):
 
     async def ask_write(self, slug: str, identity_token: str, text: str, number: int) -> Answer:
         """Asks for a marked write, and records the answer."""
-        request = Request(slug, number, time.monotonic())
+        request = TakaroRequest(slug, number, time.monotonic())
         self.ledger.requests[slug, number] = request
         return await self._ask_noted(request, identity_token, WRITE, requests.console(text))
 
     async def ask_read(self, slug: str, identity_token: str, action: str, args: Any = None) -> Answer:
         """Asks for a read, and records the answer."""
-        request = Request(slug, 0, time.monotonic())
+        request = TakaroRequest(slug, 0, time.monotonic())
         self.ledger.reads.append(request)
         return await self._ask_noted(request, identity_token, action, args)
 
-    async def _ask_noted(self, request: Request, identity_token: str, action: str, args: Any) -> Answer:
+    async def _ask_noted(self, request: TakaroRequest, identity_token: str, action: str, args: Any) -> Answer:
         server = self.servers.get(identity_token)
         socket = server.socket if server else None
         request.socket_open = socket is not None and socket.connection.state is State.OPEN
@@ -198,14 +198,14 @@ def _response_to(frame: str | bytes) -> str | None:
     return after.partition('"')[0] if found else None
 
 
-async def keep_happening(mod: Mod, rate: float) -> None:
+async def keep_happening(mod: MarkingMod, rate: float) -> None:
     """About `rate` events a second, until cancelled."""
     while True:
         mod.happen()
         await asyncio.sleep(mod.chance.uniform(0.5, 1.5) / rate)
 
 
-async def keep_writing(takaro: Takaro, mod: Mod, identity_token: str, rate: float) -> None:
+async def keep_writing(takaro: Takaro, mod: MarkingMod, identity_token: str, rate: float) -> None:
     """About `rate` writes a second, without waiting for the one before. Until cancelled."""
     numbers = itertools.count(1)
     asked: set[asyncio.Task[Answer]] = set()

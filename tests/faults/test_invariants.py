@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.faults import invariants, marks
-from tests.faults.ledger import Accepted, Arrival, Execution, Fault, Ledger, Request
+from tests.faults.ledger import Accepted, Arrival, Execution, Fault, Ledger, TakaroRequest
 
 
 def a_ledger(*arrived: int, accepted: int = 0, lane: str = "line", uplink: str = "a#1") -> Ledger:
@@ -26,7 +26,7 @@ def an_arrival(at_s: float, number: int, uplink: str = "a#1", lane: str = "line"
 
 def test_a_clean_ledger_breaks_nothing() -> None:
     ledger = a_ledger(1, 2, 3)
-    ledger.requests["s1", 1] = Request("s1", 1, asked_s=1.0)
+    ledger.requests["s1", 1] = TakaroRequest("s1", 1, asked_s=1.0)
     ledger.executions.append(Execution(2.0, "s1", "op", 1))
     ledger.responses["r"] = 1
     for check in (
@@ -135,7 +135,7 @@ def test_a_write_that_runs_twice_under_two_operations_is_seen() -> None:
 
 def test_a_write_after_its_deadline_is_seen() -> None:
     ledger = Ledger()
-    ledger.requests["s1", 1] = Request("s1", 1, asked_s=1.0)
+    ledger.requests["s1", 1] = TakaroRequest("s1", 1, asked_s=1.0)
     ledger.executions = [Execution(11.5, "s1", "op", 1)]
     assert invariants.commands(ledger) == ["K: write s1 1 ran after 10.5 s"]
 
@@ -149,7 +149,7 @@ def test_two_responses_to_one_request_are_seen() -> None:
 def a_request_that_ran_out(**how: Any) -> Ledger:
     ledger = Ledger()
     error = "Request timed out after 10000ms : executeConsoleCommand"
-    ledger.requests["s1", 1] = Request("s1", 1, asked_s=1.0, answered_s=11.0, error=error, **how)
+    ledger.requests["s1", 1] = TakaroRequest("s1", 1, asked_s=1.0, answered_s=11.0, error=error, **how)
     ledger.executions = [Execution(2.0, "s1", "op", 1)]
     return ledger
 

@@ -21,7 +21,7 @@ from tests.faults.ending import drain, judge
 from tests.faults.invariants import TENURE_S
 from tests.faults.ledger import Fault, Ledger
 from tests.faults.measures import measure, server_version
-from tests.faults.oracle import Mod, Takaro, keep_happening, keep_writing
+from tests.faults.oracle import MarkingMod, Takaro, keep_happening, keep_writing
 from tests.faults.registry import Scenario
 from tests.faults.shape import Outcome, Shape
 from tests.support.ports import free_port
@@ -102,7 +102,7 @@ class World:
         )  # fmt: skip
         self.modapis: list[Service] = []
         self.uplinks: list[Service] = []
-        self.mods: dict[str, Mod] = {}
+        self.mods: dict[str, MarkingMod] = {}
         self.front = Proxy("127.0.0.1", 0)
         self.redis_of: dict[str, Proxy] = {}
         self.takaro_of: dict[str, Proxy] = {}
@@ -181,7 +181,7 @@ class World:
         await self._open.enter_async_context(self.front)
         await asyncio.gather(*(service.start() for service in self.services))
         for slug in self.slugs:
-            self.mods[slug] = Mod(
+            self.mods[slug] = MarkingMod(
                 slug,
                 SimModConfig(
                     f"http://127.0.0.1:{self.front.port}/k/{self.mod_key(slug)}",
@@ -303,11 +303,11 @@ class World:
         await asyncio.gather(*self._traffic, return_exceptions=True)
         self._traffic = []
 
-    def boot(self, mod: Mod) -> None:
+    def boot(self, mod: MarkingMod) -> None:
         """Start the server of a mod."""
         self._living[mod.slug] = asyncio.create_task(mod.run())
 
-    async def shut(self, mod: Mod) -> None:
+    async def shut(self, mod: MarkingMod) -> None:
         """Stop the server of a mod. Its queue stays."""
         mod.stop()
         await self._living.pop(mod.slug)

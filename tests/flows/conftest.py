@@ -77,7 +77,7 @@ class Side:
 
 
 @dataclass
-class World:
+class FlowWorld:
     """Both ends and the relay between them."""
 
     takaro: FaultyTakaro
@@ -90,10 +90,10 @@ class World:
 
 async def make_world(  # type: ignore[no-untyped-def]
     generations: dict[str, Generation], *, poll_s: float = 0.05, **takaro_options
-) -> AsyncIterator[World]:
+) -> AsyncIterator[FlowWorld]:
     async with FaultyTakaro(registration_tokens={REGISTRATION_TOKEN}, **takaro_options) as takaro:
         relay = RelayProcess(takaro.url, [block(name) for name in generations], REGISTRATION_TOKEN)
-        world = World(takaro, relay)
+        world = FlowWorld(takaro, relay)
         try:
             await relay.start()
             for name, generation in generations.items():
@@ -113,14 +113,14 @@ async def make_world(  # type: ignore[no-untyped-def]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[FlowWorld]:
     """Three instances, named after the generation of their mod; shared by the tests of a module."""
     async for made in make_world({generation.value: generation for generation in Generation}):
         yield made
 
 
 @pytest_asyncio.fixture
-async def single() -> AsyncIterator[World]:
+async def single() -> AsyncIterator[FlowWorld]:
     """One instance, "solo", for a test that breaks things."""
     async for made in make_world({"solo": Generation.SCANNER}):
         yield made

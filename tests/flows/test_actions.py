@@ -11,14 +11,14 @@ from services.sim.dayz.generations import Generation
 from services.sim.dayz.world import ENTITIES, ITEMS, LOCATIONS, Player, make_player
 from services.sim.takaro import requests
 from services.sim.takaro.socket import Answer
-from tests.flows.conftest import Side, World
+from tests.flows.conftest import FlowWorld, Side
 from tests.support.bans import PERMANENT_BANS, ban, unban
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(params=[generation.value for generation in Generation])
-def side(world: World, request: pytest.FixtureRequest) -> Side:
+def side(world: FlowWorld, request: pytest.FixtureRequest) -> Side:
     return world.side(request.param)
 
 
@@ -206,7 +206,7 @@ async def test_no_action_is_ever_answered_with_null(side: Side, action: Action) 
     assert answer.raw is not None
 
 
-async def test_every_command_ran_exactly_once(world: World) -> None:
+async def test_every_command_ran_exactly_once(world: FlowWorld) -> None:
     for side in world.sides.values():
         operations = [effect.operation_id for effect in side.mod.world.effects]
         assert len(operations) == len(set(operations))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.sim.dayz.generations import Generation
-from tests.flows.conftest import World, make_world
+from tests.flows.conftest import FlowWorld, make_world
 from tests.support.relay_process import Service
 from tests.support.waiting import until
 
@@ -36,7 +36,7 @@ class Channel:
         return [body["content"] for body in self.bodies if "content" in body]
 
 
-async def hasty(world: World, port: int) -> None:
+async def hasty(world: FlowWorld, port: int) -> None:
     """Uplink starts again, with alerts to a web server here."""
     relay = world.relay
     config = relay.folder / "relay.toml"
@@ -50,7 +50,7 @@ async def hasty(world: World, port: int) -> None:
 
 
 @pytest.fixture
-async def told_world() -> AsyncIterator[tuple[World, Channel]]:
+async def told_world() -> AsyncIterator[tuple[FlowWorld, Channel]]:
     channel = Channel()
     server = await asyncio.start_server(channel.take, "127.0.0.1", 0)
     async for world in make_world({"solo": Generation.SCANNER}):
@@ -64,7 +64,9 @@ async def told(channel: Channel, count: int) -> None:
     await until(lambda: min(len(channel.told()), len(channel.said())) >= count, 60.0)
 
 
-async def test_a_silent_server_and_its_return_are_told_once_each(told_world: tuple[World, Channel]) -> None:
+async def test_a_silent_server_and_its_return_are_told_once_each(
+    told_world: tuple[FlowWorld, Channel],
+) -> None:
     world, channel = told_world
     side = world.side("solo")
     await side.linked()

@@ -18,7 +18,7 @@ from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.sim.dayz.world import make_player
-from tests.flows.conftest import World, key
+from tests.flows.conftest import FlowWorld, key
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 class Command:
     """`dayz-relay …` with the settings of a world."""
 
-    def __init__(self, world: World, *argv: str) -> None:
+    def __init__(self, world: FlowWorld, *argv: str) -> None:
         self.argv = argv
         config, data = world.relay.folder / "relay.toml", world.relay.data
         self.environ = {"DAYZ_RELAY_CONFIG": str(config), "DAYZ_RELAY_DATA": str(data)}
@@ -52,13 +52,13 @@ class Command:
         return process.returncode, out.decode()
 
 
-async def ran(world: World, *argv: str) -> str:
+async def ran(world: FlowWorld, *argv: str) -> str:
     code, said = await Command(world, *argv).run()
     assert code == 0, said
     return said
 
 
-async def test_status_shows_what_is_up_and_in_detail_what_is_known(single: World) -> None:
+async def test_status_shows_what_is_up_and_in_detail_what_is_known(single: FlowWorld) -> None:
     side = single.side("solo")
     side.mod.join(make_player(1))
     await side.until(lambda: side.events)
@@ -77,7 +77,7 @@ async def test_status_shows_what_is_up_and_in_detail_what_is_known(single: World
     await single.relay.uplink.start()
 
 
-async def test_doctor_finds_nothing_wrong_and_does_not_disturb_a_live_link(single: World) -> None:
+async def test_doctor_finds_nothing_wrong_and_does_not_disturb_a_live_link(single: FlowWorld) -> None:
     side = single.side("solo")
     identified = single.takaro.identifies(side.identity)
     code, said = await Command(single, "doctor", "--identify", "solo").run()
@@ -93,7 +93,9 @@ async def test_doctor_finds_nothing_wrong_and_does_not_disturb_a_live_link(singl
     assert single.takaro.identifies(side.identity) == identified
 
 
-async def test_doctor_finds_the_relay_though_its_admin_ports_were_changed_in_the_file(single: World) -> None:
+async def test_doctor_finds_the_relay_though_its_admin_ports_were_changed_in_the_file(
+    single: FlowWorld,
+) -> None:
     path = single.relay.folder / "relay.toml"
     before = path.read_text()
     path.write_text(re.sub(r"^admin_port = \d+", lambda _: f"admin_port = {free_port()}", before, flags=re.M))
@@ -109,7 +111,7 @@ async def test_doctor_finds_the_relay_though_its_admin_ports_were_changed_in_the
     assert "restart the relay" in said and "does not run here" not in said
 
 
-async def test_doctor_identifies_where_there_is_no_link(single: World) -> None:
+async def test_doctor_identifies_where_there_is_no_link(single: FlowWorld) -> None:
     await single.relay.uplink.stop()
     code, said = await Command(single, "doctor", "--identify", "solo").run()
     assert code == 1 and "uplink does not run here" in said and "solo: no uplink owns it" in said
@@ -117,7 +119,7 @@ async def test_doctor_identifies_where_there_is_no_link(single: World) -> None:
     await single.relay.uplink.start()
 
 
-async def test_say_is_said_in_the_game_and_tail_shows_it_pass(single: World) -> None:
+async def test_say_is_said_in_the_game_and_tail_shows_it_pass(single: FlowWorld) -> None:
     side = single.side("solo")
     tail = Command(single, "tail", "solo", "--type", "sendMessage", "--type", "chat-message", "--json")
     process = await tail.begin()
@@ -144,13 +146,13 @@ async def test_say_is_said_in_the_game_and_tail_shows_it_pass(single: World) -> 
         await process.wait()
 
 
-async def test_say_to_a_server_that_is_away_says_that_it_was_not_delivered(single: World) -> None:
+async def test_say_to_a_server_that_is_away_says_that_it_was_not_delivered(single: FlowWorld) -> None:
     await single.side("solo").shut()
     code, said = await Command(single, "say", "solo", "hello").run()
     assert code == 1 and "not delivered" in said
 
 
-async def test_a_dead_letter_is_listed_shown_taken_in_again_and_dropped(single: World) -> None:
+async def test_a_dead_letter_is_listed_shown_taken_in_again_and_dropped(single: FlowWorld) -> None:
     side = single.side("solo")
     store = Store(single.relay.store.url)
     raws = [b'{"type":"log","msg":"mended \\u001b now"}', b'{"type":"no-such-event"}']
@@ -174,6 +176,8 @@ async def test_a_dead_letter_is_listed_shown_taken_in_again_and_dropped(single: 
 
 
 @pytest.mark.parametrize("argv", [("dlq", "drop", "solo"), ("dlq", "retry", "solo", "1-0", "--all")])
-async def test_without_an_id_or_all_no_dead_letter_is_touched(single: World, argv: tuple[str, ...]) -> None:
+async def test_without_an_id_or_all_no_dead_letter_is_touched(
+    single: FlowWorld, argv: tuple[str, ...]
+) -> None:
     code, said = await Command(single, *argv).run()
     assert code == 2 and "name one id" in said

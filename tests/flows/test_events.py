@@ -11,7 +11,7 @@ from services.sim.dayz.generations import Generation
 from services.sim.dayz.world import HOSTILE_NAMES, Player, make_player
 from services.sim.takaro import requests
 from services.sim.takaro.socket import Accepted
-from tests.flows.conftest import Side, World
+from tests.flows.conftest import FlowWorld, Side
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -34,7 +34,7 @@ async def next_event(side: Side, event_type: EventType, game_id: str) -> Accepte
 
 
 @pytest.fixture
-def side(world: World, generation: str) -> Side:
+def side(world: FlowWorld, generation: str) -> Side:
     return world.side(generation)
 
 
@@ -107,7 +107,7 @@ async def test_no_name_can_keep_its_owner_out(side: Side, player: Player, name: 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_an_event_that_nobody_can_read_costs_its_neighbours_nothing(
-    side: Side, generation: str, world: World
+    side: Side, generation: str, world: FlowWorld
 ) -> None:
     before = await world.relay.modapi.metrics()
     side.mod.log(f"before {generation}")
@@ -170,6 +170,6 @@ async def test_a_chat_line_without_a_sender_arrives_as_a_system_message(side: Si
     assert "player" not in found()[0].data
 
 
-async def test_takaro_refused_nothing_and_lost_nothing(world: World) -> None:
+async def test_takaro_refused_nothing_and_lost_nothing(world: FlowWorld) -> None:
     assert world.takaro.refused == []
     assert world.takaro.lost == []

@@ -8,31 +8,31 @@ import pytest
 from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
-from tests.flows.conftest import Side, World
+from tests.flows.conftest import FlowWorld, Side
 
 LINES = 300
 REPEATED_PER_FAULT = 64
 
-Fault = Callable[[World], Awaitable[None]]
+Fault = Callable[[FlowWorld], Awaitable[None]]
 
 
-async def kill_modapi(world: World) -> None:
+async def kill_modapi(world: FlowWorld) -> None:
     await world.relay.modapi.restart_after_crash()
 
 
-async def kill_uplink(world: World) -> None:
+async def kill_uplink(world: FlowWorld) -> None:
     await world.relay.uplink.restart_after_crash()
 
 
-async def kill_store(world: World) -> None:
+async def kill_store(world: FlowWorld) -> None:
     await world.relay.restart_store()
 
 
-async def drop_sockets(world: World) -> None:
+async def drop_sockets(world: FlowWorld) -> None:
     world.takaro.drop_connections()
 
 
-async def takaro_forgets(world: World) -> None:
+async def takaro_forgets(world: FlowWorld) -> None:
     world.takaro.faults_of("identity-solo").internal_errors()
 
 
@@ -46,7 +46,7 @@ async def steady_lines(side: Side, count: int) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_every_accepted_event_arrives_in_order_in_spite_of(single: World, fault: Fault) -> None:
+async def test_every_accepted_event_arrives_in_order_in_spite_of(single: FlowWorld, fault: Fault) -> None:
     side = single.side("solo")
     writing = asyncio.create_task(steady_lines(side, LINES))
     await side.until(lambda: len(side.messages()) > 30)
@@ -62,7 +62,7 @@ async def test_every_accepted_event_arrives_in_order_in_spite_of(single: World, 
 
 
 @pytest.mark.parametrize("fault", [kill_modapi, kill_uplink, kill_store, drop_sockets])
-async def test_no_command_runs_twice_in_spite_of(single: World, fault: Fault) -> None:
+async def test_no_command_runs_twice_in_spite_of(single: FlowWorld, fault: Fault) -> None:
     side = single.side("solo")
     player = make_player(1)
     side.mod.join(player)
@@ -88,7 +88,7 @@ async def test_no_command_runs_twice_in_spite_of(single: World, fault: Fault) ->
     assert answer.error is None
 
 
-async def test_events_wait_while_takaro_is_away_and_arrive_when_it_is_back(single: World) -> None:
+async def test_events_wait_while_takaro_is_away_and_arrive_when_it_is_back(single: FlowWorld) -> None:
     side = single.side("solo")
     single.takaro.faults.kill_early = True
     single.takaro.drop_connections()
@@ -99,7 +99,7 @@ async def test_events_wait_while_takaro_is_away_and_arrive_when_it_is_back(singl
 
 
 async def test_a_mod_that_boots_while_takaro_and_uplink_are_away_is_registered_all_the_same(
-    single: World,
+    single: FlowWorld,
 ) -> None:
     side = single.side("solo")
     await side.shut()
@@ -114,7 +114,7 @@ async def test_a_mod_that_boots_while_takaro_and_uplink_are_away_is_registered_a
     await side.until(lambda: "nobody listens yet" in side.messages())
 
 
-async def test_a_command_that_the_mod_never_fetches_fails_in_time_and_never_runs(single: World) -> None:
+async def test_a_command_that_the_mod_never_fetches_fails_in_time_and_never_runs(single: FlowWorld) -> None:
     side = single.side("solo")
     await side.shut()
     answer = await side.takaro.request(side.identity, Action.SHUTDOWN, None)
@@ -126,7 +126,7 @@ async def test_a_command_that_the_mod_never_fetches_fails_in_time_and_never_runs
     assert not side.mod.world.shutting_down
 
 
-async def test_a_poisoned_window_costs_one_event_and_no_neighbour(single: World) -> None:
+async def test_a_poisoned_window_costs_one_event_and_no_neighbour(single: FlowWorld) -> None:
     side = single.side("solo")
     for number in range(10):
         side.mod.log(f"line {number}")

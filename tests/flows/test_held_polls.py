@@ -12,7 +12,7 @@ from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.generations import Generation
 from services.sim.takaro import requests
 from services.sim.takaro.socket import Answer
-from tests.flows.conftest import Side, World, make_world
+from tests.flows.conftest import FlowWorld, Side, make_world
 from tests.support.waiting import until
 
 POLL_S = 0.4
@@ -22,26 +22,26 @@ COMMANDS = 8
 
 
 @pytest_asyncio.fixture
-async def calm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def calm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FlowWorld]:
     """One instance, "solo", whose mod polls calmly, its requests side by side. Parameter: hold_polls_s."""
     monkeypatch.setenv("RELAY_MODAPI__HOLD_POLLS_S", getattr(request, "param", "5"))
     async for made in make_world({"solo": Generation.SCANNER}, poll_s=POLL_S):
         yield made
 
 
-async def held(world: World) -> dict[str, int]:
+async def held(world: FlowWorld) -> dict[str, int]:
     series = await world.relay.modapi.metrics()
     name = "dayz_relay_polls_held_total"
     return {key[len(name) + 7 : -1]: int(value) for key, value in series.items() if key.startswith(name)}
 
 
-async def allowed_s(world: World) -> float:
+async def allowed_s(world: FlowWorld) -> float:
     """What `dayz-relay status` shows."""
     noted = await asyncio.to_thread(world.relay.store.ask, "HGET", keys_of("solo").mod, "hold_ms")
     return int(noted or 0) / 1000
 
 
-async def until_held(world: World, condition: Callable[[float, dict[str, int]], bool]) -> None:
+async def until_held(world: FlowWorld, condition: Callable[[float, dict[str, int]], bool]) -> None:
     """Until what is allowed and how holds ended, as is noted and counted, is as it should be."""
 
     async def is_met() -> bool:
@@ -72,7 +72,7 @@ async def message(side: Side, text: str) -> Answer:
     return await side.takaro.request(side.identity, Action.SEND_MESSAGE, requests.send_message(text))
 
 
-async def test_commands_reach_a_mod_in_the_poll_that_it_holds(calm: World) -> None:
+async def test_commands_reach_a_mod_in_the_poll_that_it_holds(calm: FlowWorld) -> None:
     side = calm.side("solo")
     async with talk(side):
         await until_held(calm, lambda allowed_s, _: allowed_s > 3)
@@ -89,7 +89,7 @@ async def test_commands_reach_a_mod_in_the_poll_that_it_holds(calm: World) -> No
     assert ended["hung-up"] == ended["superseded"] == 0
 
 
-async def test_time_for_which_a_poll_was_held_is_no_latency(calm: World) -> None:
+async def test_time_for_which_a_poll_was_held_is_no_latency(calm: FlowWorld) -> None:
     await until_held(calm, lambda _, held: held["empty"] >= 4)
     series = await calm.relay.modapi.metrics()
     quick = series["dayz_relay_mod_call_seconds_bucket{call=poll},{le=0.5}"]
@@ -97,7 +97,7 @@ async def test_time_for_which_a_poll_was_held_is_no_latency(calm: World) -> None
     assert slow <= 1  # a machine that stands still may delay one
 
 
-async def test_a_mod_that_runs_its_requests_in_turn_is_never_held_for_long(calm: World) -> None:
+async def test_a_mod_that_runs_its_requests_in_turn_is_never_held_for_long(calm: FlowWorld) -> None:
     side = calm.side("solo")
     side.mod.http.in_turn = True
     polls = side.mod.counters.polls
@@ -110,7 +110,7 @@ async def test_a_mod_that_runs_its_requests_in_turn_is_never_held_for_long(calm:
 
 
 @pytest.mark.parametrize("calm", ["2"], indirect=True)
-async def test_a_mod_whose_events_queue_up_behind_its_polls_is_no_longer_held(calm: World) -> None:
+async def test_a_mod_whose_events_queue_up_behind_its_polls_is_no_longer_held(calm: FlowWorld) -> None:
     side = calm.side("solo")
     async with talk(side) as lines:
         await until_held(calm, lambda allowed_s, _: allowed_s > 1.5)
@@ -121,7 +121,7 @@ async def test_a_mod_whose_events_queue_up_behind_its_polls_is_no_longer_held(ca
     assert side.messages() == lines
 
 
-async def test_a_mod_that_hangs_up_is_no_longer_held_and_loses_no_command(calm: World) -> None:
+async def test_a_mod_that_hangs_up_is_no_longer_held_and_loses_no_command(calm: FlowWorld) -> None:
     side = calm.side("solo")
     side.mod.http.total_s = 0.3  # less than the shortest hold
     await until_held(calm, lambda allowed_s, held: allowed_s == 0 and held["hung-up"] >= 1)
@@ -133,7 +133,7 @@ async def test_a_mod_that_hangs_up_is_no_longer_held_and_loses_no_command(calm: 
 
 
 @pytest.mark.parametrize("calm", ["0"], indirect=True)
-async def test_switched_off_no_poll_is_held(calm: World) -> None:
+async def test_switched_off_no_poll_is_held(calm: FlowWorld) -> None:
     side = calm.side("solo")
     async with talk(side):
         await side.mod.wait_for(lambda: side.mod.counters.polls >= 10)
@@ -142,7 +142,7 @@ async def test_switched_off_no_poll_is_held(calm: World) -> None:
     assert set((await held(calm)).values()) == {0}
 
 
-async def test_a_service_that_stops_answers_the_poll_it_holds(calm: World) -> None:
+async def test_a_service_that_stops_answers_the_poll_it_holds(calm: FlowWorld) -> None:
     side = calm.side("solo")
     async with talk(side):
         await until_held(calm, lambda allowed_s, _: allowed_s > 3)

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.server import SimModConfig
-from tests.flows.conftest import Side, World, block, key, make_world
+from tests.flows.conftest import FlowWorld, Side, block, key, make_world
 from tests.support.ports import free_port
 from tests.support.relay_process import Service
 from tests.support.waiting import until
@@ -22,10 +22,10 @@ WITHIN_S = 15.0
 """0.2 s on a quiet machine, and 1 s if the hint is lost; but the machine of a test may stand still."""
 
 
-class Panel:
+class HostingPanel:
     """A hosting panel: the API, and what a mod with a key hears."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: FlowWorld) -> None:
         self.world = world
         self._client = httpx.AsyncClient(verify=False, timeout=30)
 
@@ -66,20 +66,20 @@ class Panel:
 
 
 @pytest_asyncio.fixture
-async def panel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Panel]:
+async def panel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HostingPanel]:
     monkeypatch.setenv("RELAY_MODAPI__ADMIN_TOKEN", TOKEN)
     async for world in make_world({"solo": Generation.SCANNER}):
-        made = Panel(world)
+        made = HostingPanel(world)
         yield made
         await made.close()
 
 
-def side(panel: Panel, slug: str, mod_key: str) -> Side:
+def side(panel: HostingPanel, slug: str, mod_key: str) -> Side:
     config = SimModConfig(f"{panel.world.relay.url}/k/{mod_key}", mod_key, flush_s=0.05, poll_s=0.05)
     return Side(slug, WatchedDayz(config, Generation.SCANNER), panel.world.takaro)
 
 
-async def test_a_server_that_a_panel_adds_is_linked_and_served_without_a_restart(panel: Panel) -> None:
+async def test_a_server_that_a_panel_adds_is_linked_and_served_without_a_restart(panel: HostingPanel) -> None:
     added = await panel.add("late")
     late = side(panel, "late", added["mod_key"])
     late.boot()
@@ -93,7 +93,7 @@ async def test_a_server_that_a_panel_adds_is_linked_and_served_without_a_restart
         await late.shut()
 
 
-async def test_both_keys_open_during_a_rotation_and_the_third_ends_the_first(panel: Panel) -> None:
+async def test_both_keys_open_during_a_rotation_and_the_third_ends_the_first(panel: HostingPanel) -> None:
     keys = [(await panel.add("late"))["mod_key"]]
     await panel.until_opens(keys[0], True)
     keys.append((await panel.call("POST", "/late/rotate"))["mod_key"])
@@ -104,7 +104,7 @@ async def test_both_keys_open_during_a_rotation_and_the_third_ends_the_first(pan
     assert await panel.opens(keys[1]) and await panel.opens(keys[2])
 
 
-async def test_a_disabled_server_is_let_go_and_comes_back(panel: Panel) -> None:
+async def test_a_disabled_server_is_let_go_and_comes_back(panel: HostingPanel) -> None:
     added = await panel.add("late")
     takaro = panel.world.takaro
     await takaro.wait_for(lambda: takaro.is_connected("identity-late"), WITHIN_S)
@@ -116,7 +116,7 @@ async def test_a_disabled_server_is_let_go_and_comes_back(panel: Panel) -> None:
     await takaro.wait_for(lambda: takaro.is_connected("identity-late"), WITHIN_S)
 
 
-async def test_a_held_poll_of_a_removed_server_is_let_go_and_its_socket_closed(panel: Panel) -> None:
+async def test_a_held_poll_of_a_removed_server_is_let_go_and_its_socket_closed(panel: HostingPanel) -> None:
     added = await panel.add("late")
     takaro = panel.world.takaro
     await takaro.wait_for(lambda: takaro.is_connected("identity-late"), WITHIN_S)
@@ -134,7 +134,7 @@ async def test_a_held_poll_of_a_removed_server_is_let_go_and_its_socket_closed(p
     assert solo.takaro.is_connected(solo.identity)
 
 
-async def test_an_edit_of_relay_toml_adds_and_removes_servers(panel: Panel) -> None:
+async def test_an_edit_of_relay_toml_adds_and_removes_servers(panel: HostingPanel) -> None:
     config, takaro = panel.world.relay.folder / "relay.toml", panel.world.takaro
     before = config.read_text()
     config.write_text(f"{before}\n[[instance]]\n{block('typed')}")
@@ -150,7 +150,7 @@ async def test_an_edit_of_relay_toml_adds_and_removes_servers(panel: Panel) -> N
     assert (await panel.world.relay.modapi.metrics())[failed] == 0
 
 
-async def test_every_replica_follows(panel: Panel) -> None:
+async def test_every_replica_follows(panel: HostingPanel) -> None:
     relay = panel.world.relay
     port, admin_port = free_port(), free_port()
     config = relay.folder / "second.toml"

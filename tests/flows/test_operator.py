@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.server import SimModConfig
-from tests.flows.conftest import REGISTRATION_TOKEN, Side, World, block, key
+from tests.flows.conftest import REGISTRATION_TOKEN, FlowWorld, Side, block, key
 from tests.flows.test_command_line import Command, ran
 from tests.support.browser import browser
 from tests.support.faulty_takaro import FaultyTakaro
@@ -22,7 +22,7 @@ SLUGS = [f"eu-{number:02d}" for number in range(40)]
 BROKEN, WELL = SLUGS[7], SLUGS[8]
 
 
-def mod_of(world: World, name: str, mod_key: str) -> Side:
+def mod_of(world: FlowWorld, name: str, mod_key: str) -> Side:
     """The game server `name`, which runs from now on with this key."""
     config = SimModConfig(f"{world.relay.url}/k/{mod_key}", mod_key, flush_s=0.05, poll_s=0.05)
     side = world.sides[name] = Side(name, WatchedDayz(config, Generation.SCANNER), world.takaro)
@@ -30,14 +30,14 @@ def mod_of(world: World, name: str, mod_key: str) -> Side:
     return side
 
 
-async def fleet(world: World) -> Any:
+async def fleet(world: FlowWorld) -> Any:
     return json.loads(await ran(world, "fleet", "--json"))
 
 
 async def test_of_forty_servers_the_broken_one_is_found_and_mended() -> None:
     async with FaultyTakaro(registration_tokens={REGISTRATION_TOKEN}) as takaro, browser() as context:
         relay = RelayProcess(takaro.url, [block(slug) for slug in SLUGS], REGISTRATION_TOKEN)
-        world = World(takaro, relay)
+        world = FlowWorld(takaro, relay)
         await relay.start()
         page = await context.new_page()
         try:

@@ -16,7 +16,7 @@ from services.relay.service.http.listener import STOP_WITHIN_S
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.world import Player, make_player
 from services.sim.takaro import requests
-from tests.flows.conftest import Side, World, key, make_world
+from tests.flows.conftest import FlowWorld, Side, key, make_world
 from tests.support.browser import browser
 from tests.support.waiting import until
 
@@ -38,7 +38,7 @@ HOSTILE = "<img src=x onerror='document.title=1'></td><script>document.title=2</
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def guarded() -> AsyncIterator[World]:
+async def guarded() -> AsyncIterator[FlowWorld]:
     """Two instances behind a page with a token."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RELAY_MODAPI__ADMIN_TOKEN", TOKEN)
@@ -53,7 +53,7 @@ async def chromium() -> AsyncIterator[BrowserContext]:
 
 
 @pytest.fixture
-def side(guarded: World) -> Side:
+def side(guarded: FlowWorld) -> Side:
     return guarded.side("solo")
 
 
@@ -64,7 +64,7 @@ def complaints() -> list[str]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def page(guarded: World, chromium: BrowserContext, complaints: list[str]) -> AsyncIterator[Page]:
+async def page(guarded: FlowWorld, chromium: BrowserContext, complaints: list[str]) -> AsyncIterator[Page]:
     """Logged in, in front of the fleet."""
     await chromium.clear_cookies()
     opened = await chromium.new_page()
@@ -110,7 +110,7 @@ async def join(side: Side, player: Player) -> None:
 
 
 async def test_a_wrong_token_is_refused_and_a_logout_ends_the_session(
-    guarded: World, chromium: BrowserContext
+    guarded: FlowWorld, chromium: BrowserContext
 ) -> None:
     await chromium.clear_cookies()
     page = await chromium.new_page()
@@ -168,7 +168,7 @@ async def test_a_command_is_shown_with_its_result(side: Side, page: Page) -> Non
 
 
 async def test_a_dead_letter_is_retried_once_its_player_is_known(
-    guarded: World, side: Side, page: Page
+    guarded: FlowWorld, side: Side, page: Page
 ) -> None:
     late = person(4)
     gone = {"type": "player-disconnected", "player": {"gameId": late.bis_id, "name": ""}}
@@ -289,7 +289,7 @@ def _brightness(colour: str) -> float:
 
 
 async def test_the_page_says_that_the_relay_is_away_until_it_is_back(
-    guarded: World, page: Page, complaints: list[str]
+    guarded: FlowWorld, page: Page, complaints: list[str]
 ) -> None:
     await visit(page, "solo")
     began = asyncio.get_running_loop().time()
@@ -303,7 +303,7 @@ async def test_the_page_says_that_the_relay_is_away_until_it_is_back(
 
 
 async def test_a_page_without_its_relay_is_grey_and_shows_its_age(
-    guarded: World, page: Page, complaints: list[str]
+    guarded: FlowWorld, page: Page, complaints: list[str]
 ) -> None:
     modapi, link, main = guarded.relay.modapi, page.locator("#link"), page.locator("main")
     title = await page.title()
@@ -328,7 +328,9 @@ async def test_a_page_without_its_relay_is_grey_and_shows_its_age(
     complaints.clear()
 
 
-async def test_a_relay_that_hangs_is_noticed_though_its_connection_stands(guarded: World, page: Page) -> None:
+async def test_a_relay_that_hangs_is_noticed_though_its_connection_stands(
+    guarded: FlowWorld, page: Page
+) -> None:
     link, modapi = page.locator("#link"), guarded.relay.modapi
     modapi.freeze()
     try:

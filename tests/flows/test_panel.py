@@ -13,17 +13,17 @@ import pytest_asyncio
 
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.server import SimModConfig
-from tests.flows.conftest import Side, World, make_world
+from tests.flows.conftest import FlowWorld, Side, make_world
 from tests.support.waiting import until
 from tests.support.watched_dayz import WatchedDayz
 
 TOKEN = "admin-token-of-the-panel-0123"
 
 
-class Panel:
+class OpenApiPanel:
     """Knows the calls by their operation ids, from the OpenAPI document alone."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: FlowWorld) -> None:
         self.world = world
         self._base = f"{world.relay.modapi.admin}/api/v1"
         self._client = httpx.AsyncClient(verify=False, timeout=60)
@@ -88,16 +88,16 @@ class Panel:
 
 
 @pytest_asyncio.fixture
-async def panel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Panel]:
+async def panel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenApiPanel]:
     monkeypatch.setenv("RELAY_MODAPI__ADMIN_TOKEN", TOKEN)
     async for world in make_world({"solo": Generation.SCANNER}):
-        made = Panel(world)
+        made = OpenApiPanel(world)
         await made.read_description()
         yield made
         await made.close()
 
 
-def mod_of(panel: Panel, mod_config: str, identity: str) -> Side:
+def mod_of(panel: OpenApiPanel, mod_config: str, identity: str) -> Side:
     """The game server with the file that the panel got; its address is this machine's."""
     written = json.loads(mod_config)
     path = written["TakaroApiUrl"].partition("/k/")[2]
@@ -118,7 +118,7 @@ async def first(
     raise AssertionError("the stream has ended")
 
 
-async def test_a_panel_adds_a_server_sees_it_up_works_with_it_and_takes_it_away(panel: Panel) -> None:
+async def test_a_panel_adds_a_server_sees_it_up_works_with_it_and_takes_it_away(panel: OpenApiPanel) -> None:
     new = {"slug": "late", "name": "Server late", "external_id": "order-17"}
     created = await panel.get("create_server", body=new)
     assert created["server"]["external_id"] == "order-17"
@@ -167,7 +167,7 @@ async def test_a_panel_adds_a_server_sees_it_up_works_with_it_and_takes_it_away(
     assert (await panel.call("get_server", "late")).json()["code"] == "server_not_found"
 
 
-async def test_a_read_only_token_sees_all_and_changes_nothing(panel: Panel) -> None:
+async def test_a_read_only_token_sees_all_and_changes_nothing(panel: OpenApiPanel) -> None:
     token = (await panel.get("create_token", body={"name": "viewer", "role": "read"}))["token"]
     assert (await panel.call("list_servers", token=token)).status_code == 200
     refused = await panel.call("disable_server", "solo", token=token)

@@ -10,14 +10,14 @@ from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
 from services.sim.takaro.socket import Answer
 from services.uplink.requests.mirror.read_queue import BURST_S
-from tests.flows.conftest import World
+from tests.flows.conftest import FlowWorld
 from tests.support.waiting import until
 
 READS_PER_S = 4.0
 """The default pace."""
 
 
-async def test_the_sync_of_sixty_players_reaches_the_mod_at_the_pace_and_no_faster(single: World) -> None:
+async def test_the_sync_of_sixty_players_reaches_the_mod_at_the_pace_and_no_faster(single: FlowWorld) -> None:
     side = single.side("solo")
     loop = asyncio.get_running_loop()
     begun_s = loop.time()
@@ -37,7 +37,7 @@ async def test_the_sync_of_sixty_players_reaches_the_mod_at_the_pace_and_no_fast
     assert 0 < side.mod.counters.operations <= allowed
 
 
-async def test_the_first_sync_after_players_joined_waits_for_nothing(single: World) -> None:
+async def test_the_first_sync_after_players_joined_waits_for_nothing(single: FlowWorld) -> None:
     side = single.side("solo")
     for number in range(3):
         side.mod.join(make_player(number))
@@ -48,7 +48,7 @@ async def test_the_first_sync_after_players_joined_waits_for_nothing(single: Wor
     assert side.mod.counters.operations == asked
 
 
-async def test_equal_reads_that_wait_share_one_operation(single: World) -> None:
+async def test_equal_reads_that_wait_share_one_operation(single: FlowWorld) -> None:
     side = single.side("solo")
     answers = await asyncio.gather(
         *(side.takaro.request(side.identity, Action.LIST_ITEMS) for _ in range(20))
@@ -59,7 +59,7 @@ async def test_equal_reads_that_wait_share_one_operation(single: World) -> None:
     assert side.mod.counters.operations == 1  # it is fresh
 
 
-async def test_what_is_known_outlives_uplink_and_is_given_while_the_mod_is_away(single: World) -> None:
+async def test_what_is_known_outlives_uplink_and_is_given_while_the_mod_is_away(single: FlowWorld) -> None:
     side = single.side("solo")
     player = make_player(1)
     side.mod.join(player)
@@ -83,7 +83,7 @@ async def test_what_is_known_outlives_uplink_and_is_given_while_the_mod_is_away(
     assert all(answer.took_s < 5.0 for answer in after)  # a wait for the mod takes 9 s
 
 
-async def test_the_location_of_the_one_who_just_left_saves_their_last_event(single: World) -> None:
+async def test_the_location_of_the_one_who_just_left_saves_their_last_event(single: FlowWorld) -> None:
     """Takaro asks where a player is before it takes any event of theirs, the disconnect included."""
     side = single.side("solo")
     player = make_player(3)
@@ -99,7 +99,7 @@ async def test_the_location_of_the_one_who_just_left_saves_their_last_event(sing
 
 
 async def test_a_position_is_made_up_only_when_nobody_knows_it_and_an_event_waits_for_it(
-    single: World,
+    single: FlowWorld,
 ) -> None:
     side = single.side("solo")
     player, other = make_player(1), make_player(2)
@@ -131,11 +131,11 @@ async def test_a_position_is_made_up_only_when_nobody_knows_it_and_an_event_wait
     assert [place[axis] for axis in "xyz"] == pytest.approx(player.position)
 
 
-async def the_page(world: World, client: httpx.AsyncClient) -> str:
+async def the_page(world: FlowWorld, client: httpx.AsyncClient) -> str:
     return (await client.get(f"{world.relay.modapi.admin}/instance/solo")).text
 
 
-async def test_an_operator_sees_how_old_the_mirror_is(single: World) -> None:
+async def test_an_operator_sees_how_old_the_mirror_is(single: FlowWorld) -> None:
     side = single.side("solo")
     await side.takaro.request(side.identity, Action.GET_PLAYERS)
     age = "dayz_relay_mirror_age_seconds{part=players}"

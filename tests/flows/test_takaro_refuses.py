@@ -6,7 +6,7 @@ import pytest
 from services.relay.protocol.vocabulary import Action
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
-from tests.flows.conftest import REGISTRATION_TOKEN, World, block
+from tests.flows.conftest import REGISTRATION_TOKEN, FlowWorld, block
 from tests.flows.test_command_line import Command
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.relay_process import RelayProcess
@@ -16,7 +16,7 @@ from tests.support.waiting import until
 FAILING = (Action.GET_PLAYER, Action.GET_PLAYERS, Action.LIST_BANS)
 
 
-async def test_an_answer_that_takaro_cannot_use_costs_no_event(single: World) -> None:
+async def test_an_answer_that_takaro_cannot_use_costs_no_event(single: FlowWorld) -> None:
     """Takaro refuses an answer by an error frame too, under the id of the request."""
     side = single.side("solo")
     side.mod.failing = {action.value: "the game is busy" for action in FAILING}
@@ -53,7 +53,7 @@ async def test_an_answer_that_takaro_cannot_use_costs_no_event(single: World) ->
 
 async def refused(takaro: FaultyTakaro, relay: RelayProcess, slug: str, remedy: str) -> None:
     """It is told once, with the remedy and without any secret, wherever people look; and not hammered."""
-    world = World(takaro, relay)
+    world = FlowWorld(takaro, relay)
     await until(lambda: remedy in relay.uplink.log)
     dialled = takaro.connections
     _, status = await Command(world, "status", slug).run()

@@ -12,7 +12,7 @@ from services.relay.service.lifecycle import cancelled
 from services.sim.dayz.world import make_player
 from services.sim.takaro import requests
 from services.sim.takaro.socket import Answer
-from tests.flows.conftest import Side, World, key
+from tests.flows.conftest import FlowWorld, Side, key
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
@@ -28,14 +28,14 @@ async def silent_mod(side: Side) -> None:
     side.mod.world.effects.clear()
 
 
-async def until_waiting(side: Side, world: World) -> None:
+async def until_waiting(side: Side, world: FlowWorld) -> None:
     """A command waits in the store, says modapi's health page."""
     page = f"{world.relay.url}/k/{key(side.name)}/health"
     async with httpx.AsyncClient(timeout=30) as client:
         await until(lambda: client.get(page), met=lambda answer: answer.json()["pendingOperations"])
 
 
-async def expire(side: Side, world: World) -> None:
+async def expire(side: Side, world: FlowWorld) -> None:
     """The deadline of the commands that wait passes: it is stored in Redis."""
     ask, waiting = world.relay.store.ask, keys_of(side.name).waiting
     for operation in await asyncio.to_thread(ask, "ZRANGE", waiting, 0, -1):
@@ -47,7 +47,9 @@ async def two_polls(side: Side) -> None:
     await side.mod.wait_for(lambda: side.mod.counters.polls >= polls + 2)
 
 
-async def test_a_write_of_an_uplink_that_was_killed_does_not_run_after_its_deadline(single: World) -> None:
+async def test_a_write_of_an_uplink_that_was_killed_does_not_run_after_its_deadline(
+    single: FlowWorld,
+) -> None:
     side = single.side("solo")
     await silent_mod(side)
     asking = asked(side, Action.EXECUTE_CONSOLE_COMMAND, requests.console("too late"))
@@ -62,7 +64,9 @@ async def test_a_write_of_an_uplink_that_was_killed_does_not_run_after_its_deadl
     await cancelled(asking)
 
 
-async def test_a_write_of_an_uplink_that_was_killed_runs_once_if_the_mod_is_in_time(single: World) -> None:
+async def test_a_write_of_an_uplink_that_was_killed_runs_once_if_the_mod_is_in_time(
+    single: FlowWorld,
+) -> None:
     side = single.side("solo")
     await silent_mod(side)
     asking = asked(side, Action.EXECUTE_CONSOLE_COMMAND, requests.console("in time"))
@@ -79,7 +83,7 @@ async def test_a_write_of_an_uplink_that_was_killed_runs_once_if_the_mod_is_in_t
 
 @pytest.mark.parametrize("killed", [True, False], ids=["modapi killed", "reply lost"])
 async def test_a_write_whose_poll_was_never_answered_is_not_handed_out_again(
-    single: World, killed: bool
+    single: FlowWorld, killed: bool
 ) -> None:
     side = single.side("solo")
     player = make_player(1)
@@ -113,7 +117,7 @@ async def test_a_write_whose_poll_was_never_answered_is_not_handed_out_again(
     assert side.mod.world.ran(Action.GIVE_ITEM) == []
 
 
-async def test_a_write_is_never_called_delivered_when_others_came_and_went_since(single: World) -> None:
+async def test_a_write_is_never_called_delivered_when_others_came_and_went_since(single: FlowWorld) -> None:
     side = single.side("solo")
     await silent_mod(side)
     first = asked(side, Action.EXECUTE_CONSOLE_COMMAND, requests.console("first"))

@@ -128,13 +128,13 @@ MUTANTS = [
     Mutant("wrong_keys_per_minute: never the right one", "router", 'served.instances.get(self._credentials', "served.instances.get(self._callers._wrong_keys.count('127.0.0.1', time.monotonic()) and self._credentials", WRONG_KEYS, "assert tried == [401, 401, 401, 429, 429]"),
     Mutant("wrong_keys_per_minute: before a body is repaired", "router", "read_object(body) if repairs else orjson.loads(body)", "read_object(body)", "limits::test_broken_bodies_of_a_limited_caller_are_not_repaired", "assert (tried, len(repaired)) == ([401, 401, 401, 429, 429, 429], 3)"),
     Mutant("wrong_keys_per_minute: on every path", "router", "if not parsed.key or slug or not", "if True or not", WRONG_KEYS, 'assert (await port.call("GET", WRONG + "/health")).status_code == 42'),
-    Mutant("open_commands", "owned_instance", "CommandStream(store, instance.slug, limits.open_commands)", "CommandStream(store, instance.slug)", "uplink::test_more_commands_than_may_wait_get_an_error", 'assert scene.beyond("open_commands") == 1'),
+    Mutant("open_commands", "owned_instance", "CommandStream(store, instance.slug, limits.open_commands)", "CommandStream(store, instance.slug)", "uplink::test_more_commands_than_may_wait_get_an_error", 'assert limited.beyond("open_commands") == 1'),
     Mutant("mirror_players: a list", "mirror", "len(value) > self._limits.mirror_players", "False", "uplink::test_a_list_of_players_is_kept_up_to_its_limit", 'assert payload and [player["gameId"] for player in orjson.loads(payl'),
     Mutant("mirror_players: who connects", "mirror", "len(self._online) >= self._limits.mirror_players", "False", "uplink::test_connecting_players_are_kept_up_to_the_limit", 'assert payload and [player["gameId"] for player in orjson.loads(payl'),
     Mutant("mirror_players: places and inventories", "mirror", "len(kept) > self._limits.mirror_players", "False", "mirror::test_memory_is_bounded_and_the_oldest_goes", 'assert [mirror.position_of(name) is not None for name in "abc"] == [True,'),
     Mutant("inventory_bytes", "mirror", "len(payload) <= self._limits.inventory_bytes", "True", TOO_BIG, "assert list(beyond) == list(limit)"),
     Mutant("catalogue_bytes", "mirror", "len(payload) > self._limits.catalogue_bytes", "False", TOO_BIG, "assert not mirror.take_changes().catalogues"),
-    Mutant("frame_in_bytes", "socket_session", "max_size=context.limits.frame_in_bytes", "max_size=None", "uplink::test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made", "await scene.linked.get()"),
+    Mutant("frame_in_bytes", "socket_session", "max_size=context.limits.frame_in_bytes", "max_size=None", "uplink::test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made", "await limited.linked.get()"),
     Mutant("frame_out_bytes", "handler", "len(payload) > self._most_bytes", "False", "uplink::test_an_answer_that_is_too_big_for_takaro_becomes_an_error", '"too large" in answer["error"]'),
     # Who may speak
     Mutant("no id opens: in the path", "router", 'slug_for(key, call.scope["headers"]))\n', "slug_for(key) and next((part for part in call.scope['path'].split('/') if part in served.instances), self._credentials.slug_for(key)))\n", NO_ID, 'assert polled.status_code != 200 or polled.json() == {"operations":'),
@@ -161,8 +161,8 @@ MUTANTS = [
     Mutant("TLS: a new pair is taken up", "listener", "        self.context = context\n", "        vars(self).setdefault('context', context)\n", CERTIFICATE, 'await until_shown(served, "new.example")'),
     Mutant("TLS: a bad pair changes nothing", "listener", "            context.load_cert_chain(", "            self.context = context\n            context.load_cert_chain(", CERTIFICATE, 'assert await shown(served) == "old.example"'),
     Mutant("TLS: no start with a bad pair", "listener", "if wrong := self._load():", "if (wrong := self._load()) is None:", "connection_limits::test_a_certificate_that_is_wrong_at_the_start_is_one_clear_line", "with pytest.raises(ConfigError, match=words) as caught:"),
-    Mutant("Takaro's certificate", "socket_session", "                compression=None,\n", "                compression=None,\n                ssl=__import__('ssl')._create_unverified_context() if context.takaro_url[:3] == 'wss' else None,\n", "uplink::test_takaro_is_spoken_to_only_if_its_certificate_is_good", "assert scene.linked.empty() is not links"),
-    Mutant("Takaro: no other proxy", "socket_session", "proxy=context.proxy,", "proxy=context.proxy or True,", "uplink::test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one", "assert asked.empty() and scene.running"),
+    Mutant("Takaro's certificate", "socket_session", "                compression=None,\n", "                compression=None,\n                ssl=__import__('ssl')._create_unverified_context() if context.takaro_url[:3] == 'wss' else None,\n", "uplink::test_takaro_is_spoken_to_only_if_its_certificate_is_good", "assert limited.linked.empty() is not links"),
+    Mutant("Takaro: no other proxy", "socket_session", "proxy=context.proxy,", "proxy=context.proxy or True,", "uplink::test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one", "assert asked.empty() and limited.running"),
 ]  # fmt: skip
 
 

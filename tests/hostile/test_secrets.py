@@ -78,7 +78,7 @@ def blocks() -> list[str]:
     ]
 
 
-class World:
+class SecretsWorld:
     """A relay with all secrets, its Takaro, and all of its output."""
 
     def __init__(self, takaro: FaultyTakaro, relay: RelayProcess) -> None:
@@ -175,7 +175,7 @@ def player() -> dict[str, str]:
 
 
 @pytest_asyncio.fixture
-async def world() -> AsyncIterator[World]:
+async def world() -> AsyncIterator[SecretsWorld]:
     tokens = {REGISTRATION, SECRETS["own registration token"]}
     async with FaultyTakaro(registration_tokens=tokens) as takaro:
         relay = RelayProcess(takaro.url, blocks(), REGISTRATION)
@@ -186,7 +186,7 @@ async def world() -> AsyncIterator[World]:
         config = relay.folder / "relay.toml"
         url = f"unix://relay:{quote(password, safe='')}@{relay.store.socket}"
         config.write_text(relay_toml(config.read_text(), url))
-        made = World(takaro, relay)
+        made = SecretsWorld(takaro, relay)
         try:
             await relay.start()
             yield made
@@ -195,12 +195,12 @@ async def world() -> AsyncIterator[World]:
             await relay.stop()
 
 
-async def linked(world: World) -> None:
+async def linked(world: SecretsWorld) -> None:
     for name in ("identity token", "second identity token"):
         await world.takaro.wait_for(lambda name=name: world.takaro.is_connected(SECRETS[name]), 20)
 
 
-async def test_no_output_has_a_secret_while_the_relay_runs_and_stops(world: World) -> None:
+async def test_no_output_has_a_secret_while_the_relay_runs_and_stops(world: SecretsWorld) -> None:
     await linked(world)
     await world.look_at_everything()
     for service in world.services:
@@ -209,7 +209,7 @@ async def test_no_output_has_a_secret_while_the_relay_runs_and_stops(world: Worl
     assert "linked to Takaro" in world.relay.uplink.log
 
 
-async def test_a_player_cannot_write_lines_of_the_log_or_labels(world: World) -> None:
+async def test_a_player_cannot_write_lines_of_the_log_or_labels(world: SecretsWorld) -> None:
     await linked(world)
     await world.look_at_everything()
     for service in world.services:
@@ -227,7 +227,7 @@ async def test_a_player_cannot_write_lines_of_the_log_or_labels(world: World) ->
         assert "\x1b" not in service.log
 
 
-async def test_an_error_of_takaro_with_our_secrets_reveals_none(world: World) -> None:
+async def test_an_error_of_takaro_with_our_secrets_reveals_none(world: SecretsWorld) -> None:
     await linked(world)
     everything = " ".join(secret for name, secret in SECRETS.items() if name != "proxy password")
     world.takaro.faults.refuse_identify(f"registrationToken {everything} is wrong: {everything[:40]}")
@@ -237,7 +237,7 @@ async def test_an_error_of_takaro_with_our_secrets_reveals_none(world: World) ->
     assert world.found() == {}
 
 
-async def test_no_output_has_a_secret_while_the_store_is_away(world: World) -> None:
+async def test_no_output_has_a_secret_while_the_store_is_away(world: SecretsWorld) -> None:
     await linked(world)
     world.relay.store.kill()
     await world.look_at_everything()
@@ -251,7 +251,7 @@ async def test_no_output_has_a_secret_while_the_store_is_away(world: World) -> N
 
 @pytest.mark.parametrize("form", ["text", "json"])
 async def test_a_handler_that_fails_with_all_secrets_reveals_none(
-    world: World, form: str, monkeypatch: pytest.MonkeyPatch
+    world: SecretsWorld, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RELAY_LOG__FORMAT", form)
     monkeypatch.setenv("RELAY_TAKARO__REGISTRATION_TOKEN", REGISTRATION)
@@ -356,7 +356,7 @@ def run(command: list[str], folder: Path) -> str:
     return said.read_text()
 
 
-async def test_a_file_that_becomes_wrong_is_reported_without_its_secrets(world: World) -> None:
+async def test_a_file_that_becomes_wrong_is_reported_without_its_secrets(world: SecretsWorld) -> None:
     config = world.relay.folder / "relay.toml"
     good = config.read_text()
     for old, new in (WRONG["no TOML"], WRONG["the same key twice"], WRONG["a password that is not encoded"]):

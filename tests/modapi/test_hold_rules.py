@@ -20,7 +20,7 @@ LIMIT_S = 5.0
 FIRST_S = START_S - EARLY_S
 
 
-class Mod:
+class RuledMod:
     """A mod under these rules, on a clock of its own."""
 
     def __init__(self, limit_s: float = LIMIT_S) -> None:
@@ -61,12 +61,12 @@ class Mod:
     ],
 )
 def test_a_hold_grows_with_each_proof_up_to_the_limit(limit_s: float, holds: list[float]) -> None:
-    mod = Mod(limit_s)
+    mod = RuledMod(limit_s)
     assert [mod.poll(events_meanwhile=True) for _ in holds] == pytest.approx([s - EARLY_S for s in holds])
 
 
 def test_a_second_call_during_the_same_hold_proves_nothing_more() -> None:
-    mod = Mod()
+    mod = RuledMod()
     mod.rules.begin(mod.now_s)
     for _ in range(10):
         mod.rules.called(mod.now_s, events=False)
@@ -75,7 +75,7 @@ def test_a_second_call_during_the_same_hold_proves_nothing_more() -> None:
 
 
 def test_a_call_between_polls_does_not_lengthen_a_hold() -> None:
-    mod = Mod()
+    mod = RuledMod()
     for _ in range(10):
         mod.poll()
         mod.rules.called(mod.now_s + 0.5, events=True)
@@ -84,7 +84,7 @@ def test_a_call_between_polls_does_not_lengthen_a_hold() -> None:
 
 @pytest.mark.parametrize("ending", [Ending.HUNG_UP, Ending.SUPERSEDED])
 def test_a_mod_that_gives_up_a_held_poll_is_left_alone_for_a_good_while(ending: Ending) -> None:
-    mod = Mod()
+    mod = RuledMod()
     mod.prove()
     mod.poll(ending=ending)
     assert mod.allowed_s == 0.0
@@ -95,7 +95,7 @@ def test_a_mod_that_gives_up_a_held_poll_is_left_alone_for_a_good_while(ending: 
 
 
 def test_a_hold_that_was_cut_is_never_as_long_again() -> None:
-    mod = Mod()
+    mod = RuledMod()
     mod.prove()
     mod.poll(ending=Ending.HUNG_UP)
     mod.now_s += FALL_BACK_S
@@ -104,7 +104,7 @@ def test_a_hold_that_was_cut_is_never_as_long_again() -> None:
 
 
 def test_a_game_server_that_stopped_right_after_its_poll_loses_nothing_for_good() -> None:
-    mod = Mod()
+    mod = RuledMod()
     mod.poll(ending=Ending.HUNG_UP)
     mod.now_s += FALL_BACK_S
     mod.prove()
@@ -112,7 +112,7 @@ def test_a_game_server_that_stopped_right_after_its_poll_loses_nothing_for_good(
 
 
 def test_events_that_queue_up_behind_holds_end_them() -> None:
-    mod = Mod()
+    mod = RuledMod()
     mod.prove()
     said = []
     for _ in range(hold_rules.QUEUED_HOLDS):
@@ -124,7 +124,7 @@ def test_events_that_queue_up_behind_holds_end_them() -> None:
 
 
 def test_events_during_a_hold_reset_the_count_of_events_right_behind_holds() -> None:
-    mod = Mod()
+    mod = RuledMod()
     mod.prove()
     for _ in range(4):
         for _ in range(hold_rules.QUEUED_HOLDS - 1):
@@ -136,7 +136,7 @@ def test_events_during_a_hold_reset_the_count_of_events_right_behind_holds() -> 
 
 @pytest.mark.parametrize("ending", [Ending.COMMAND, Ending.EMPTY])
 def test_events_after_a_command_or_a_short_hold_are_no_sign_of_harm(ending: Ending) -> None:
-    mod = Mod()
+    mod = RuledMod()
     if ending is Ending.COMMAND:
         mod.prove()
     for _ in range(20):
@@ -157,7 +157,7 @@ def test_a_mod_that_polls_at_once_gets_a_gap_even_when_holding_is_off(limit_s: f
 
 
 def test_a_mod_at_its_usual_pace_gets_no_gap() -> None:
-    mod = Mod(0.0)
+    mod = RuledMod(0.0)
     assert [mod.poll() for _ in range(50)] == [0.0] * 50
 
 

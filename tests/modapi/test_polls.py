@@ -42,7 +42,7 @@ class LongHolds(HoldRules):
         return LONG_S if super().allowed_s(now_s) else 0.0
 
 
-class Mod:
+class PollingMod:
     """A mod that polls, seen from behind its HTTP."""
 
     def __init__(self, store: Store, slug: str, hold_polls_s: float = 5.0) -> None:
@@ -114,15 +114,15 @@ async def silent(redis_server: RedisServer) -> AsyncIterator[SilentStore]:
 
 
 @pytest.fixture
-async def mod(store: Store, slug: str) -> AsyncIterator[Mod]:
-    mod = Mod(store, slug)
+async def mod(store: Store, slug: str) -> AsyncIterator[PollingMod]:
+    mod = PollingMod(store, slug)
     await until(lambda: mod.polls.is_open)
     yield mod
     for task in (mod.listening, *mod.watching):
         await cancelled(task)
 
 
-async def test_a_command_wakes_the_poll_that_waits_for_it(mod: Mod) -> None:
+async def test_a_command_wakes_the_poll_that_waits_for_it(mod: PollingMod) -> None:
     poll = await mod.held_poll(long=True)
     name = await mod.ask()
     polled = await poll
@@ -131,19 +131,19 @@ async def test_a_command_wakes_the_poll_that_waits_for_it(mod: Mod) -> None:
     assert mod.ended() == {Ending.COMMAND: 1}
 
 
-async def test_commands_of_one_moment_go_out_in_one_answer(mod: Mod) -> None:
+async def test_commands_of_one_moment_go_out_in_one_answer(mod: PollingMod) -> None:
     poll = await mod.held_poll(long=True)
     asked = await asyncio.gather(*(mod.ask() for _ in range(5)))
     assert sorted(names(await poll)) == sorted(asked)
 
 
-async def test_a_poll_gets_a_waiting_command_at_once(mod: Mod) -> None:
+async def test_a_poll_gets_a_waiting_command_at_once(mod: PollingMod) -> None:
     name = await mod.ask()
     polled = await mod.poll()
     assert (names(polled), polled.held_s, mod.ended()) == ([name], 0.0, {})
 
 
-async def test_a_hold_without_a_command_ends_with_an_empty_answer(mod: Mod) -> None:
+async def test_a_hold_without_a_command_ends_with_an_empty_answer(mod: PollingMod) -> None:
     polled = await mod.poll()
     assert polled.answer == NOTHING
     assert polled.held_s >= FIRST_S
@@ -151,7 +151,7 @@ async def test_a_hold_without_a_command_ends_with_an_empty_answer(mod: Mod) -> N
 
 
 async def test_a_command_whose_hint_was_lost_goes_out_at_the_end_of_the_hold(
-    mod: Mod, silent: SilentStore
+    mod: PollingMod, silent: SilentStore
 ) -> None:
     poll = await mod.held_poll()
     name = await mod.ask(silent)
@@ -162,7 +162,7 @@ async def test_a_command_whose_hint_was_lost_goes_out_at_the_end_of_the_hold(
 
 @pytest.mark.parametrize("lost", [False, True])
 async def test_a_poll_behind_an_empty_answer_is_held_without_a_look_until_a_hint_comes_or_a_second_is_over(
-    mod: Mod, silent: SilentStore, lost: bool
+    mod: PollingMod, silent: SilentStore, lost: bool
 ) -> None:
     before = [await mod.held_poll()]
     mod.polls.rules.called(time.monotonic(), events=True)  # from now on 1.7 s
@@ -186,7 +186,7 @@ async def test_a_poll_behind_an_empty_answer_is_held_without_a_look_until_a_hint
     await until(takes_s, met=fits)  # again if the machine stood still
 
 
-async def test_a_hint_without_a_command_does_not_end_the_hold(mod: Mod) -> None:
+async def test_a_hint_without_a_command_does_not_end_the_hold(mod: PollingMod) -> None:
     poll = await mod.held_poll()
     for _ in range(5):
         mod.polls.wake()
@@ -194,7 +194,7 @@ async def test_a_hint_without_a_command_does_not_end_the_hold(mod: Mod) -> None:
     assert (await poll).held_s >= FIRST_S
 
 
-async def test_no_command_is_taken_for_a_mod_that_has_hung_up(mod: Mod) -> None:
+async def test_no_command_is_taken_for_a_mod_that_has_hung_up(mod: PollingMod) -> None:
     poll = await mod.held_poll(long=True)
     mod.gone.set()
     name = await mod.ask()
@@ -206,7 +206,7 @@ async def test_no_command_is_taken_for_a_mod_that_has_hung_up(mod: Mod) -> None:
 
 @pytest.mark.parametrize("held", [False, True], ids=["at once", "after a hold"])
 async def test_no_command_is_lost_with_a_mod_that_hangs_up_while_redis_is_asked_for_it(
-    mod: Mod, silent: SilentStore, redis_server: RedisServer, held: bool
+    mod: PollingMod, silent: SilentStore, redis_server: RedisServer, held: bool
 ) -> None:
     await mod.poll()  # from now on it needs one round trip
     if held:
@@ -228,7 +228,7 @@ async def test_no_command_is_lost_with_a_mod_that_hangs_up_while_redis_is_asked_
 
 
 async def test_no_command_is_lost_with_a_poll_that_is_cancelled_when_it_has_been_taken(
-    mod: Mod, monkeypatch: pytest.MonkeyPatch
+    mod: PollingMod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take = mod.taken_from.take
 
@@ -247,7 +247,9 @@ async def test_no_command_is_lost_with_a_poll_that_is_cancelled_when_it_has_been
 
 
 @pytest.mark.parametrize("looks", [0, 1])
-async def test_a_standstill_before_the_look_or_during_it_costs_no_command(mod: Mod, looks: int) -> None:
+async def test_a_standstill_before_the_look_or_during_it_costs_no_command(
+    mod: PollingMod, looks: int
+) -> None:
     name = await mod.ask()
     mod.looks = looks
     with pytest.raises(Refused):
@@ -256,7 +258,7 @@ async def test_a_standstill_before_the_look_or_during_it_costs_no_command(mod: M
     assert names(await mod.poll()) == [name]
 
 
-async def test_a_second_poll_ends_the_first_and_gets_the_commands(mod: Mod) -> None:
+async def test_a_second_poll_ends_the_first_and_gets_the_commands(mod: PollingMod) -> None:
     first = await mod.held_poll(long=True)
     second = mod.poll()
     assert (await first).answer == NOTHING
@@ -267,7 +269,7 @@ async def test_a_second_poll_ends_the_first_and_gets_the_commands(mod: Mod) -> N
 
 
 async def test_a_command_that_a_superseded_poll_has_taken_goes_to_the_newer_one(
-    mod: Mod, monkeypatch: pytest.MonkeyPatch
+    mod: PollingMod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take, newer, newer_has_looked = mod.taken_from.take, list[asyncio.Task[Polled]](), asyncio.Event()
 
@@ -286,7 +288,7 @@ async def test_a_command_that_a_superseded_poll_has_taken_goes_to_the_newer_one(
     assert names(await newer[0]) == [name]
 
 
-async def test_polls_that_arrive_together_leave_one_held_at_most(mod: Mod) -> None:
+async def test_polls_that_arrive_together_leave_one_held_at_most(mod: PollingMod) -> None:
     polls = [mod.poll() for _ in range(5)]
     name = await mod.ask()
     answers = [names(polled) for polled in await asyncio.gather(*polls)]
@@ -295,14 +297,14 @@ async def test_polls_that_arrive_together_leave_one_held_at_most(mod: Mod) -> No
     assert sum(answers, []) == [name]
 
 
-async def test_other_calls_meanwhile_lengthen_the_next_hold(mod: Mod) -> None:
+async def test_other_calls_meanwhile_lengthen_the_next_hold(mod: PollingMod) -> None:
     assert mod.allowed_s == FIRST_S
     await mod.held_poll()
     mod.polls.rules.called(time.monotonic(), events=True)
     assert mod.allowed_s == pytest.approx(1.7)
 
 
-async def test_a_service_that_stops_answers_the_held_poll_and_holds_no_more(mod: Mod) -> None:
+async def test_a_service_that_stops_answers_the_held_poll_and_holds_no_more(mod: PollingMod) -> None:
     poll = await mod.held_poll()
     await cancelled(mod.listening)
     assert (await poll).answer == NOTHING
@@ -311,7 +313,7 @@ async def test_a_service_that_stops_answers_the_held_poll_and_holds_no_more(mod:
 
 
 async def test_nothing_is_held_without_hints(
-    mod: Mod, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+    mod: PollingMod, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poll = await mod.held_poll()
     await store.send("CLIENT", "KILL", "TYPE", "pubsub")
@@ -323,15 +325,15 @@ async def test_nothing_is_held_without_hints(
 
 
 async def test_switched_off_polls_are_answered_at_once(store: Store, slug: str) -> None:
-    mod = Mod(store, slug, hold_polls_s=0.0)
+    mod = PollingMod(store, slug, hold_polls_s=0.0)
     await until(lambda: mod.polls.is_open)
     assert await mod.poll() == Polled(NOTHING, 0.0)
     assert (mod.ended(), mod.allowed_s) == ({}, 0.0)
     await cancelled(mod.listening)
 
 
-async def test_every_process_hears_of_a_command(mod: Mod, store: Store, slug: str) -> None:
-    other = Mod(store, slug)
+async def test_every_process_hears_of_a_command(mod: PollingMod, store: Store, slug: str) -> None:
+    other = PollingMod(store, slug)
     await until(lambda: other.polls.is_open)
     polls = [await mod.held_poll(long=True), await other.held_poll(long=True)]
     name = await mod.ask()

@@ -21,7 +21,7 @@ ANNA, BEN = make_player(1, "Anna"), make_player(2, "Ben")
 
 
 @dataclass
-class Request:
+class SeenRequest:
     method: str
     target: str
     head: str
@@ -38,15 +38,15 @@ def reply(body: Any, status: str = "200 OK") -> bytes:
 
 
 @dataclass
-class Relay:
+class AnsweringRelay:
     """Answers each request with what `answer` returns. None leaves the request without an answer."""
 
-    answer: Callable[[Request], bytes | None] = lambda request: OK
+    answer: Callable[[SeenRequest], bytes | None] = lambda request: OK
     answers_continue: bool = True
     url: str = ""
-    requests: list[Request] = field(default_factory=list)
+    requests: list[SeenRequest] = field(default_factory=list)
 
-    def to(self, ending: str) -> list[Request]:
+    def to(self, ending: str) -> list[SeenRequest]:
         return [request for request in self.requests if request.target.endswith(ending)]
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -57,7 +57,7 @@ class Relay:
             length = re.search(r"Content-Length: (\d+)", head)
             body = await reader.readexactly(int(length[1])) if length else b""
             method, target, _ = head.split(" ", 2)
-            request = Request(method, target, head, body)
+            request = SeenRequest(method, target, head, body)
             self.requests.append(request)
             answer = self.answer(request)
             if answer is None:
@@ -72,8 +72,8 @@ class Relay:
 
 
 @pytest.fixture
-async def relay() -> AsyncIterator[Relay]:
-    relay = Relay()
+async def relay() -> AsyncIterator[AnsweringRelay]:
+    relay = AnsweringRelay()
     server = await asyncio.start_server(relay.handle, "127.0.0.1", 0)
     relay.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/k/secret"
     yield relay
@@ -82,7 +82,7 @@ async def relay() -> AsyncIterator[Relay]:
 
 @asynccontextmanager
 async def running(
-    relay: Relay, generation: Generation = Generation.SCANNER, total_s: float = 10.0, **options: str
+    relay: AnsweringRelay, generation: Generation = Generation.SCANNER, total_s: float = 10.0, **options: str
 ) -> AsyncIterator[WatchedDayz]:
     registered = {"identity_token": "identity", "game_server_id": "local"}
     config = SimModConfig(relay.url, **(registered | options), flush_s=0.01, poll_s=0.02)
@@ -94,11 +94,11 @@ async def running(
     await task
 
 
-def polled(*operations: tuple[str, str, str]) -> Callable[[Request], bytes]:
+def polled(*operations: tuple[str, str, str]) -> Callable[[SeenRequest], bytes]:
     """Answers the first poll with these (id, action, argsJson), later ones with nothing."""
     batches = [[dict(zip(("operationId", "action", "argsJson"), entry, strict=True)) for entry in operations]]
 
-    def answer(request: Request) -> bytes:
+    def answer(request: SeenRequest) -> bytes:
         if not request.target.endswith("/poll"):
             return OK
         return reply({"operations": batches.pop() if batches else []})
@@ -123,7 +123,7 @@ def polled(*operations: tuple[str, str, str]) -> Callable[[Request], bytes]:
     ],
 )
 async def test_every_answer_but_a_2xx_with_a_body_fails(
-    relay: Relay, answer: bytes | None, failure: CallFailure
+    relay: AnsweringRelay, answer: bytes | None, failure: CallFailure
 ) -> None:
     relay.answer = lambda request: answer
     with pytest.raises(RequestFailed) as caught:
@@ -145,33 +145,33 @@ async def test_a_refused_connection_fails_as_other() -> None:
         b"HTTP/1.0 200 OK\r\n\r\nok",
     ],
 )
-async def test_any_2xx_with_a_body_succeeds(relay: Relay, answer: bytes) -> None:
+async def test_any_2xx_with_a_body_succeeds(relay: AnsweringRelay, answer: bytes) -> None:
     relay.answer = lambda request: answer
     assert await HttpClient(relay.url).get("/x") == b"ok"
 
 
-async def test_the_path_follows_the_base_and_a_get_has_two_headers(relay: Relay) -> None:
+async def test_the_path_follows_the_base_and_a_get_has_two_headers(relay: AnsweringRelay) -> None:
     await HttpClient(relay.url + "/").get("/gameserver/local/poll")
     assert relay.requests[0].target == "/k/secret//gameserver/local/poll"
     names = [line.split(":")[0] for line in relay.requests[0].head.split("\r\n")[1:] if line]
     assert names == ["Host", "Accept"]
 
 
-async def test_a_key_in_the_query_stays_in_the_address(relay: Relay) -> None:
+async def test_a_key_in_the_query_stays_in_the_address(relay: AnsweringRelay) -> None:
     base = relay.url.removesuffix("/k/secret") + "?key=secret"
     await HttpClient(base).get("/gameserver/local/poll")
     assert relay.requests[0].target == "/?key=secret/gameserver/local/poll"
 
 
 @pytest.mark.parametrize(("size", "expects"), [(1024, False), (1025, True)])
-async def test_a_larger_post_waits_for_100_continue(relay: Relay, size: int, expects: bool) -> None:
+async def test_a_larger_post_waits_for_100_continue(relay: AnsweringRelay, size: int, expects: bool) -> None:
     client = HttpClient(relay.url)
     await client.post("/x", b"x" * size, "application/json")
     assert ("Expect: 100-continue" in relay.requests[0].head) is expects
     assert (len(relay.requests[0].body), client.stalls) == (size, 0)
 
 
-async def test_a_missing_100_continue_costs_a_second(relay: Relay) -> None:
+async def test_a_missing_100_continue_costs_a_second(relay: AnsweringRelay) -> None:
     relay.answers_continue = False
     client = HttpClient(relay.url)
     started = asyncio.get_running_loop().time()
@@ -183,7 +183,7 @@ async def test_a_missing_100_continue_costs_a_second(relay: Relay) -> None:
 # The mod
 
 
-async def test_the_mod_registers_once_and_saves_the_answer(relay: Relay) -> None:
+async def test_the_mod_registers_once_and_saves_the_answer(relay: AnsweringRelay) -> None:
     relay.answer = lambda request: reply(
         {"identityToken": "new-identity", "gameServerId": "id-7"} if "register" in request.target else {}
     )
@@ -202,7 +202,7 @@ async def test_the_mod_registers_once_and_saves_the_answer(relay: Relay) -> None
     assert "Authorization: Bearer new-identity\r\n" in relay.to("/gameserver/id-7/events")[0].head
 
 
-async def test_a_reboot_does_not_register_again(relay: Relay) -> None:
+async def test_a_reboot_does_not_register_again(relay: AnsweringRelay) -> None:
     async with running(relay) as server:
         await server.wait_for(lambda: server.counters.polls)
         server.stop()
@@ -212,7 +212,7 @@ async def test_a_reboot_does_not_register_again(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("answer", [reply({}, "503 Busy"), reply({}), reply([1]), b"HTTP/1.1 204 No\r\n\r\n"])
-async def test_a_failed_register_is_never_retried(relay: Relay, answer: bytes) -> None:
+async def test_a_failed_register_is_never_retried(relay: AnsweringRelay, answer: bytes) -> None:
     relay.answer = lambda request: answer
     failed = asyncio.Event()
     server = WatchedDayz(
@@ -230,13 +230,13 @@ async def test_a_failed_register_is_never_retried(relay: Relay, answer: bytes) -
     assert server.config.registration_token == "r"
 
 
-async def test_without_a_token_the_mod_stays_idle(relay: Relay) -> None:
+async def test_without_a_token_the_mod_stays_idle(relay: AnsweringRelay) -> None:
     async with running(relay, identity_token="", game_server_id=""):
         pass
     assert relay.requests == []
 
 
-async def test_a_batch_holds_50_events_in_order(relay: Relay) -> None:
+async def test_a_batch_holds_50_events_in_order(relay: AnsweringRelay) -> None:
     async with running(relay) as server:
         for number in range(120):
             server.log(str(number))
@@ -247,7 +247,7 @@ async def test_a_batch_holds_50_events_in_order(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("answer", [reply({}, "400 Bad"), reply({}, "503 Busy"), b"HTTP/1.1 204 No\r\n\r\n"])
-async def test_a_refused_batch_is_sent_again_with_newer_events(relay: Relay, answer: bytes) -> None:
+async def test_a_refused_batch_is_sent_again_with_newer_events(relay: AnsweringRelay, answer: bytes) -> None:
     relay.answer = lambda request: OK if len(relay.to("/events")) > 1 else answer
     async with running(relay) as server:
         server.log("1")
@@ -259,7 +259,7 @@ async def test_a_refused_batch_is_sent_again_with_newer_events(relay: Relay, ans
     assert messages[-1] == ["1", "2"]
 
 
-async def test_a_lost_answer_sends_the_batch_twice(relay: Relay) -> None:
+async def test_a_lost_answer_sends_the_batch_twice(relay: AnsweringRelay) -> None:
     relay.answer = lambda request: (
         OK if "events" not in request.target or len(relay.to("/events")) > 1 else None
     )
@@ -276,14 +276,14 @@ async def test_a_full_queue_drops_new_events() -> None:
     assert (server.queued, server.dropped) == (2000, 5)
 
 
-async def test_raw_text_is_sent_unchanged(relay: Relay) -> None:
+async def test_raw_text_is_sent_unchanged(relay: AnsweringRelay) -> None:
     async with running(relay) as server:
         server.emit_raw(b'{"type":"log","msg":"un"escaped\x00\xff')
         await server.wait_for(lambda: not server.queued)
     assert relay.to("/events")[0].body == b'{"events":[{"type":"log","msg":"un"escaped\x00\xff]}'
 
 
-async def test_polls_never_overlap(relay: Relay) -> None:
+async def test_polls_never_overlap(relay: AnsweringRelay) -> None:
     relay.answer = lambda request: None if request.target.endswith("/poll") else OK
     async with running(relay, total_s=0.1) as server:
         server.log("x")
@@ -294,7 +294,9 @@ async def test_polls_never_overlap(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("generation", list(Generation))
-async def test_operations_are_run_and_each_result_is_posted(relay: Relay, generation: Generation) -> None:
+async def test_operations_are_run_and_each_result_is_posted(
+    relay: AnsweringRelay, generation: Generation
+) -> None:
     relay.answer = polled(
         ("1", "teleportPlayer", f'{{"gameId":"{ANNA.game_id}","x":1.5,"y":2,"z":3}}'),
         ("2", "sendMessage", '{"message":"hi","channel":"global"}'),
@@ -321,7 +323,7 @@ async def test_operations_are_run_and_each_result_is_posted(relay: Relay, genera
     assert [bool(results[number]["ok"]) for number in "12345"] == [True, True, False, True, True]
 
 
-async def test_the_same_operation_twice_is_run_twice(relay: Relay) -> None:
+async def test_the_same_operation_twice_is_run_twice(relay: AnsweringRelay) -> None:
     operation = ("1", "executeConsoleCommand", '{"command":"say hi"}')
     relay.answer = polled(operation, operation)
     async with running(relay) as server:
@@ -330,14 +332,14 @@ async def test_the_same_operation_twice_is_run_twice(relay: Relay) -> None:
     assert len(server.world.ran("executeConsoleCommand")) == 2
 
 
-async def test_no_operation_of_an_unreadable_poll_answer_is_run(relay: Relay) -> None:
+async def test_no_operation_of_an_unreadable_poll_answer_is_run(relay: AnsweringRelay) -> None:
     relay.answer = lambda request: reply({"operations": [{"operationId": "1"}]})
     async with running(relay) as server:
         await server.wait_for(lambda: server.counters.polls_unreadable)
     assert server.world.effects == []
 
 
-async def test_a_result_that_is_refused_is_not_posted_again(relay: Relay) -> None:
+async def test_a_result_that_is_refused_is_not_posted_again(relay: AnsweringRelay) -> None:
     hand_out = polled(("1", "listItems", "{}"))
     relay.answer = lambda request: reply({}, "503 Busy") if "result" in request.target else hand_out(request)
     async with running(relay) as server:
@@ -347,7 +349,7 @@ async def test_a_result_that_is_refused_is_not_posted_again(relay: Relay) -> Non
     assert len(relay.to("/result")) == 1
 
 
-async def test_a_ban_disconnects_the_player_and_an_unban_ends_it(relay: Relay) -> None:
+async def test_a_ban_disconnects_the_player_and_an_unban_ends_it(relay: AnsweringRelay) -> None:
     relay.answer = polled(("1", "banPlayer", f'{{"gameId":"{ANNA.game_id}","reason":"x"}}'))
     async with running(relay) as server:
         server.join(make_player(1, "Anna"))

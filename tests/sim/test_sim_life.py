@@ -39,7 +39,7 @@ async def test_the_same_seed_gives_the_same_events_of_all_six_types() -> None:
     }
 
 
-class Lines(Watchers):
+class PrintedLines(Watchers):
     """The lines that a simulator prints."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Lines(Watchers):
 
 
 async def test_run_takaro_prints_its_address() -> None:
-    lines = Lines()
+    lines = PrintedLines()
     await lines.seen(run_takaro(registration_tokens={"r"}, on_line=lines.add), "listening at ws://127.0.0.1:")
 
 
@@ -75,7 +75,7 @@ async def test_run_mod_registers_and_sends_events() -> None:
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    lines = Lines()
+    lines = PrintedLines()
     mod = run_mod(url=url, registration_token="r", rate=500, on_line=lines.add)
     await lines.seen(mod, "registered as g", "chat-message")
     server.close()

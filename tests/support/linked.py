@@ -35,7 +35,7 @@ def line(number: int) -> GameEvent:
     return {"type": "log", "data": {"msg": f"line {number}"}}
 
 
-class Uplink:
+class LinkedUplink:
     """One uplink of the instance. It holds the lease between `take` and `hand_over`."""
 
     def __init__(
@@ -104,7 +104,7 @@ class Linked:
     store: Store
     slug: str
     times: LinkTimes = LINK_TIMES
-    uplinks: list[Uplink] = field(default_factory=list)
+    uplinks: list[LinkedUplink] = field(default_factory=list)
 
     @property
     def identity(self) -> str:
@@ -118,7 +118,7 @@ class Linked:
     def state(self) -> InstanceState:
         return InstanceState(self.store, self.slug)
 
-    def begin(self) -> Uplink:
+    def begin(self) -> LinkedUplink:
         """Starts an uplink that stands by."""
         instance = Instance(
             slug=self.slug,
@@ -127,10 +127,10 @@ class Linked:
             registration_token=SecretStr(TOKEN),
         )
         name = f"uplink-{len(self.uplinks)}"
-        self.uplinks.append(Uplink(instance, self.takaro.url, self.store, name, self.times))
+        self.uplinks.append(LinkedUplink(instance, self.takaro.url, self.store, name, self.times))
         return self.uplinks[-1]
 
-    async def owner(self) -> Uplink:
+    async def owner(self) -> LinkedUplink:
         """Starts an uplink. Returns it when it owns the instance and is identified."""
         uplink = self.begin()
         await uplink.take()

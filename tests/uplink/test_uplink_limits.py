@@ -78,7 +78,7 @@ def test_an_answer_that_is_too_big_is_not_kept(
     assert list(beyond) == list(limit)
 
 
-class Scene:
+class LimitedUplink:
     """An uplink with these limits, and a minimal Takaro."""
 
     def __init__(self, store: Store, slug: str) -> None:
@@ -127,8 +127,8 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(store: Store, slug: str) -> AsyncIterator[Scene]:
-    made = Scene(store, slug)
+async def limited(store: Store, slug: str) -> AsyncIterator[LimitedUplink]:
+    made = LimitedUplink(store, slug)
     yield made
     if made.running:
         await cancelled(made.running)
@@ -140,39 +140,41 @@ def ask(action: str) -> str:
     ).decode()
 
 
-async def test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made(scene: Scene) -> None:
-    async with serve(scene.takaro, "127.0.0.1", 0) as server, asyncio.timeout(60):
-        scene.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(frame_in_bytes=2048))
-        socket = await scene.linked.get()
+async def test_a_frame_that_is_too_big_ends_the_socket_and_another_one_is_made(
+    limited: LimitedUplink,
+) -> None:
+    async with serve(limited.takaro, "127.0.0.1", 0) as server, asyncio.timeout(60):
+        limited.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(frame_in_bytes=2048))
+        socket = await limited.linked.get()
         await socket.send(ask("testReachability") + " " * 3000)
-        await scene.linked.get()
-        assert scene.beyond("frame_in_bytes") == 1
+        await limited.linked.get()
+        assert limited.beyond("frame_in_bytes") == 1
 
 
-async def test_an_answer_that_is_too_big_for_takaro_becomes_an_error(scene: Scene) -> None:
-    async with serve(scene.takaro, "127.0.0.1", 0) as server, asyncio.timeout(60):
-        scene.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(frame_out_bytes=1024))
-        socket = await scene.linked.get()
-        assert scene.uplink
-        [owner] = scene.uplink.owners.values()
+async def test_an_answer_that_is_too_big_for_takaro_becomes_an_error(limited: LimitedUplink) -> None:
+    async with serve(limited.takaro, "127.0.0.1", 0) as server, asyncio.timeout(60):
+        limited.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(frame_out_bytes=1024))
+        socket = await limited.linked.get()
+        assert limited.uplink
+        [owner] = limited.uplink.owners.values()
         assert owner.in_use
         owner.in_use.mirror.take_answer(
             PLAYERS, [{"gameId": str(n), "name": "x" * 90} for n in range(50)], 4e9
         )
         await socket.send(ask("getPlayers"))
-        answer = await scene.answers.get()
+        answer = await limited.answers.get()
         assert isinstance(answer, dict) and "too large" in answer["error"]
-        assert scene.beyond("frame_out_bytes") == 1
+        assert limited.beyond("frame_out_bytes") == 1
 
 
-async def test_more_commands_than_may_wait_get_an_error(scene: Scene) -> None:
-    async with serve(scene.takaro, "127.0.0.1", 0) as server, asyncio.timeout(60):
-        scene.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(open_commands=2))
-        socket = await scene.linked.get()
+async def test_more_commands_than_may_wait_get_an_error(limited: LimitedUplink) -> None:
+    async with serve(limited.takaro, "127.0.0.1", 0) as server, asyncio.timeout(60):
+        limited.start(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", Limits(open_commands=2))
+        socket = await limited.linked.get()
         for _ in range(3):
             await socket.send(ask("shutdown"))
-        assert "error" in await scene.answers.get()
-        assert scene.beyond("open_commands") == 1
+        assert "error" in await limited.answers.get()
+        assert limited.beyond("open_commands") == 1
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ async def test_more_commands_than_may_wait_get_an_error(scene: Scene) -> None:
     ids=["good", "the one of another host", "signed by nobody we know"],
 )
 async def test_takaro_is_spoken_to_only_if_its_certificate_is_good(
-    scene: Scene,
+    limited: LimitedUplink,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -195,15 +197,15 @@ async def test_takaro_is_spoken_to_only_if_its_certificate_is_good(
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
-    async with serve(scene.takaro, "127.0.0.1", 0, ssl=context) as server, asyncio.timeout(60):
-        scene.start(f"wss://{host}:{server.sockets[0].getsockname()[1]}", Limits())
-        await until(lambda: not scene.linked.empty() or "out of reach" in caplog.text)
-    assert scene.linked.empty() is not links
+    async with serve(limited.takaro, "127.0.0.1", 0, ssl=context) as server, asyncio.timeout(60):
+        limited.start(f"wss://{host}:{server.sockets[0].getsockname()[1]}", Limits())
+        await until(lambda: not limited.linked.empty() or "out of reach" in caplog.text)
+    assert limited.linked.empty() is not links
     assert ("certificate verify failed" in caplog.text) is not links
 
 
 async def test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    limited: LimitedUplink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -215,12 +217,12 @@ async def test_takaro_is_reached_through_a_proxy_only_if_the_settings_name_one(
     address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, address)
-    async with server, serve(scene.takaro, "127.0.0.1", 0) as takaro, asyncio.timeout(60):
+    async with server, serve(limited.takaro, "127.0.0.1", 0) as takaro, asyncio.timeout(60):
         url = f"ws://127.0.0.1:{takaro.sockets[0].getsockname()[1]}"
-        scene.start(url, Limits())
-        await until(lambda: not (scene.linked.empty() and asked.empty()))
-        assert asked.empty() and scene.running
-        await cancelled(scene.running)
-        scene.registry = CollectorRegistry()
-        scene.start(url, Limits(), address)
+        limited.start(url, Limits())
+        await until(lambda: not (limited.linked.empty() and asked.empty()))
+        assert asked.empty() and limited.running
+        await cancelled(limited.running)
+        limited.registry = CollectorRegistry()
+        limited.start(url, Limits(), address)
         assert (await asked.get()).startswith(b"CONNECT 127.0.0.1:")

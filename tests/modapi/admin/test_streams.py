@@ -46,7 +46,7 @@ def told(sent: Iterable[Sent]) -> list[tuple[str, str]]:
     return [(one.name, one.data["slug"]) for one in sent if one.data]
 
 
-class Owner:
+class OwningUplink:
     """An uplink that owns the server, and renews its lease as often as one does."""
 
     def __init__(self, store: Store) -> None:
@@ -76,8 +76,8 @@ class Owner:
 
 
 @pytest.fixture
-async def owner(store: Store, api: AppClient) -> AsyncIterator[Owner]:
-    made = Owner(store)
+async def owner(store: Store, api: AppClient) -> AsyncIterator[OwningUplink]:
+    made = OwningUplink(store)
     yield made
     await made.stop()
 
@@ -119,7 +119,7 @@ async def test_a_stream_with_a_foreign_last_id_begins_with_every_server(api: App
 
 
 async def test_events_come_from_the_last_ones_on_and_go_on_at_another_modapi_without_repeat_or_gap(
-    api: AppClient, owner: Owner, store: Store
+    api: AppClient, owner: OwningUplink, store: Store
 ) -> None:
     owner.deliver("a", "b", "c")
     stream = Stream(api.app, f"{EVENTS}?limit=2", authorization=BEARER)
@@ -142,7 +142,7 @@ async def test_events_come_from_the_last_ones_on_and_go_on_at_another_modapi_wit
 
 
 async def test_a_burst_that_is_larger_than_what_an_owner_remembers_has_no_gap(
-    api: AppClient, owner: Owner
+    api: AppClient, owner: OwningUplink
 ) -> None:
     owner.deliver("first")
     stream = Stream(api.app, EVENTS, authorization=BEARER)
@@ -172,7 +172,7 @@ async def test_a_dead_letter_shows_at_once(api: AppClient, store: Store) -> None
 
 
 async def test_a_stream_begins_without_events_that_a_linked_server_has_just_accepted(
-    api: AppClient, owner: Owner, store: Store
+    api: AppClient, owner: OwningUplink, store: Store
 ) -> None:
     """It is not known yet whether Takaro has them: what tells of it comes a moment later."""
     keys = keys_of(FILE.slug)
@@ -190,7 +190,9 @@ async def test_a_stream_begins_without_events_that_a_linked_server_has_just_acce
     await stream.hang_up()
 
 
-async def test_events_and_commands_of_all_servers_come_in_one_stream(api: AppClient, owner: Owner) -> None:
+async def test_events_and_commands_of_all_servers_come_in_one_stream(
+    api: AppClient, owner: OwningUplink
+) -> None:
     owner.deliver("a")
     path = "/api/v1/stream?kinds=event,command"
     stream = Stream(api.app, path, authorization=BEARER)
@@ -205,7 +207,7 @@ async def test_events_and_commands_of_all_servers_come_in_one_stream(api: AppCli
     await later.hang_up()
 
 
-async def test_commands_that_only_read_are_shown_on_request(api: AppClient, owner: Owner) -> None:
+async def test_commands_that_only_read_are_shown_on_request(api: AppClient, owner: OwningUplink) -> None:
     commands = f"/api/v1/servers/{FILE.slug}/commands"
     paths = (commands, f"{commands}?reads=true", "/api/v1/stream?kinds=command,read")
     streams = [Stream(api.app, path, authorization=BEARER) for path in paths]

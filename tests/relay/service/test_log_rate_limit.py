@@ -22,7 +22,7 @@ from services.relay.service.logs import CHANGE, InstanceLogger, PacedHandler, ab
 logger = logging.getLogger("services.test of the pace")
 
 
-class Lines(logging.Handler):
+class KeptLines(logging.Handler):
     """Keeps the texts of all lines."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Log:
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self.lines = Lines()
+        self.lines = KeptLines()
         self.handler = PacedHandler(self.lines, lambda: self.now_s)
 
     @property
@@ -177,7 +177,7 @@ def test_a_line_that_did_not_come_for_a_minute_is_logged_again(log: Log) -> None
 
 
 def test_the_summary_comes_when_no_line_follows() -> None:
-    lines = Lines()
+    lines = KeptLines()
     handler = PacedHandler(lines, pace=LogRateLimit(0.2))
     for _ in range(3):
         handler.handle(logging.LogRecord("services.x", logging.WARNING, "x.py", 1, "away", (), None))

@@ -16,7 +16,7 @@ from tests.support.redis_server import RedisServer, binaries
 from tests.support.waiting import until
 
 
-class Service:
+class MeasuredService:
     """The metrics of a service that watches a store."""
 
     def __init__(self, url: str) -> None:
@@ -31,7 +31,7 @@ class Service:
 async def test_metrics_follow_each_change_of_the_store() -> None:
     server = RedisServer(binaries()["valkey"])
     await asyncio.to_thread(server.start)
-    service = Service(server.url)
+    service = MeasuredService(server.url)
     watching = asyncio.create_task(lifecycle.watch(service.store, service.metrics, 0.05))
     try:
         await until(lambda: service.value("store_ready") == 1)
@@ -64,14 +64,14 @@ async def test_metrics_follow_each_change_of_the_store() -> None:
 
 
 async def test_a_service_that_has_not_seen_the_store_yet_says_that_it_is_away_and_nothing_worse() -> None:
-    service = Service("redis://127.0.0.1:1/0")
+    service = MeasuredService("redis://127.0.0.1:1/0")
     assert service.value("store_ready") == 0
     assert service.value("store_aof_ok") == 1
     assert service.value("store_replicas") == service.value("store_replicas_wanted") == 0
 
 
 async def test_round_trips_are_counted_by_outcome(store: Store) -> None:
-    service = Service("redis://127.0.0.1:1/0")
+    service = MeasuredService("redis://127.0.0.1:1/0")
     assert service.value("store_round_trip_seconds_count", outcome="ok") == 0
     with suppress(StoreError):
         await service.store.send("GET", "x")
@@ -80,7 +80,7 @@ async def test_round_trips_are_counted_by_outcome(store: Store) -> None:
 
 
 async def test_a_loop_that_is_held_up_is_seen() -> None:
-    service = Service("redis://127.0.0.1:1/0")
+    service = MeasuredService("redis://127.0.0.1:1/0")
     watching = asyncio.create_task(service.metrics.watch_loop(every_s=0.25))
     await asyncio.sleep(0)  # it watches
     time.sleep(0.6)  # noqa: ASYNC251  # this is what it is about
@@ -119,7 +119,7 @@ async def test_while_metrics_are_written_the_loop_does_other_work_between_the_pi
 
 
 async def test_a_cluster_whose_map_changed_after_a_check_is_shown_as_not_ready() -> None:
-    service = Service("redis+cluster://127.0.0.1:1")
+    service = MeasuredService("redis+cluster://127.0.0.1:1")
     assert service.store.facts.servers == ()
     service.metrics.store_answered(service.store)
     assert service.value("store_ready") == 0

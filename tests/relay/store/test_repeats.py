@@ -57,7 +57,7 @@ async def now_s() -> float:
 
 
 @dataclass
-class Scene:
+class TwoModapis:
     """Two modapis, a and b, in front of one instance."""
 
     a: EventStream
@@ -73,194 +73,200 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(store: Store, redis_server: RedisServer, slug: str) -> AsyncIterator[Scene]:
+async def modapis(store: Store, redis_server: RedisServer, slug: str) -> AsyncIterator[TwoModapis]:
     other = Store(redis_server.url, call_timeout_s=20.0)
-    yield Scene(modapi(store, slug), modapi(other, slug))
+    yield TwoModapis(modapi(store, slug), modapi(other, slug))
     await other.close()
 
 
-async def test_a_repeat_alone_is_stored_once(scene: Scene) -> None:
-    await scene.a.append(batch("xy"))
-    again = await scene.b.append(batch("xy"))
+async def test_a_repeat_alone_is_stored_once(modapis: TwoModapis) -> None:
+    await modapis.a.append(batch("xy"))
+    again = await modapis.b.append(batch("xy"))
     assert again.repeated == 2
-    scene.b.notes.answered(again.token)
-    await scene.noted()
-    assert (await scene.a.append(batch("xy"))).repeated == 0  # a new batch that is equal
-    assert await scene.stored() == "xyxy"
+    modapis.b.notes.answered(again.token)
+    await modapis.noted()
+    assert (await modapis.a.append(batch("xy"))).repeated == 0  # a new batch that is equal
+    assert await modapis.stored() == "xyxy"
 
 
-async def test_repeats_that_grow_and_whose_answers_are_all_lost_are_stored_once(scene: Scene) -> None:
+async def test_repeats_that_grow_and_whose_answers_are_all_lost_are_stored_once(modapis: TwoModapis) -> None:
     for stream, lines in (
-        (scene.a, "x"),
-        (scene.b, "xy"),
-        (scene.a, "xyz"),
-        (scene.b, "xyz"),
-        (scene.a, "xyzw"),
+        (modapis.a, "x"),
+        (modapis.b, "xy"),
+        (modapis.a, "xyz"),
+        (modapis.b, "xyz"),
+        (modapis.a, "xyzw"),
     ):
         await stream.append(batch(lines))
-    assert await scene.stored() == "xyzw"
+    assert await modapis.stored() == "xyzw"
 
 
-async def test_a_modapi_killed_before_its_answer_leaves_a_batch_that_the_next_one_knows(scene: Scene) -> None:
+async def test_a_modapi_killed_before_its_answer_leaves_a_batch_that_the_next_one_knows(
+    modapis: TwoModapis,
+) -> None:
     """Nothing is noted, and the other modapi has never seen the batch."""
-    scene.a.notes.answered((await scene.a.append(batch("v"))).token)
-    await scene.noted()
-    await scene.a.append(batch("xy"))
-    assert (await scene.b.append(batch("xyz"))).repeated == 2
-    assert await scene.stored() == "vxyz"
+    modapis.a.notes.answered((await modapis.a.append(batch("v"))).token)
+    await modapis.noted()
+    await modapis.a.append(batch("xy"))
+    assert (await modapis.b.append(batch("xyz"))).repeated == 2
+    assert await modapis.stored() == "vxyz"
 
 
-async def test_a_first_post_that_comes_through_before_its_repeat_is_stored_once(scene: Scene) -> None:
+async def test_a_first_post_that_comes_through_before_its_repeat_is_stored_once(modapis: TwoModapis) -> None:
     sent_s = await now_s()
     repeat_sent_s = await now_s()  # both are under way; nobody receives the answer to the first
-    scene.a.notes.answered((await scene.a.append(batch("x"), sent_s)).token)
-    await scene.noted()
-    assert (await scene.b.append(batch("xy"), repeat_sent_s)).repeated == 1
-    assert await scene.stored() == "xy"
+    modapis.a.notes.answered((await modapis.a.append(batch("x"), sent_s)).token)
+    await modapis.noted()
+    assert (await modapis.b.append(batch("xy"), repeat_sent_s)).repeated == 1
+    assert await modapis.stored() == "xy"
 
 
 @pytest.mark.parametrize("repeat", ["x", "xy"])
 @pytest.mark.parametrize("answered", [True, False])
 async def test_a_first_post_that_comes_through_behind_its_repeat_is_dropped(
-    scene: Scene, repeat: str, answered: bool
+    modapis: TwoModapis, repeat: str, answered: bool
 ) -> None:
     sent_s = await now_s()
-    merged = await scene.b.append(batch(repeat))
+    merged = await modapis.b.append(batch(repeat))
     if answered:
-        scene.b.notes.answered(merged.token)
-    late = await scene.a.append(batch("x"), sent_s)
+        modapis.b.notes.answered(merged.token)
+    late = await modapis.a.append(batch("x"), sent_s)
     assert (late.token, late.repeated) == (NOT_ASKED, 1)
-    scene.a.notes.answered(
+    modapis.a.notes.answered(
         late.token
     )  # nobody receives it, so it says nothing about the answer to the repeat
-    await scene.noted()
-    assert (await scene.a.append(batch(repeat))).repeated == (0 if answered else len(repeat))
+    await modapis.noted()
+    assert (await modapis.a.append(batch(repeat))).repeated == (0 if answered else len(repeat))
 
 
 async def test_a_post_that_is_stuck_for_longer_than_its_caller_waits_is_never_stored(
-    scene: Scene, store: Store, slug: str, redis_server: RedisServer
+    modapis: TwoModapis, store: Store, slug: str, redis_server: RedisServer
 ) -> None:
-    scene.a.notes.answered((await scene.a.append(batch("v"))).token)
-    await scene.noted()
+    modapis.a.notes.answered((await modapis.a.append(batch("v"))).token)
+    await modapis.noted()
     impatient = EventStream(exact(store, slug), slug, within_s=0.2)
     with redis_server.stopped():
         with pytest.raises(StoreError):
             await impatient.append(batch("x"))
-    assert await scene.stored() == "v"
+    assert await modapis.stored() == "v"
 
 
-async def test_the_unanswered_one_of_two_batches_under_way_is_recognised(scene: Scene) -> None:
+async def test_the_unanswered_one_of_two_batches_under_way_is_recognised(modapis: TwoModapis) -> None:
     sent_s = await now_s()
-    await scene.a.append(batch("x"), sent_s)
-    scene.b.notes.answered((await scene.b.append(batch("y"), sent_s)).token)
-    await scene.noted()
-    assert (await scene.b.append(batch("xz"))).repeated == 1
-    assert await scene.stored() == "xyz"
+    await modapis.a.append(batch("x"), sent_s)
+    modapis.b.notes.answered((await modapis.b.append(batch("y"), sent_s)).token)
+    await modapis.noted()
+    assert (await modapis.b.append(batch("xz"))).repeated == 1
+    assert await modapis.stored() == "xyz"
 
 
-async def test_a_batch_whose_mod_hung_up_is_recognised_behind_others(scene: Scene) -> None:
-    scene.a.notes.answered((await scene.a.append(batch("x"))).token, arrived=False)
-    await scene.noted()
+async def test_a_batch_whose_mod_hung_up_is_recognised_behind_others(modapis: TwoModapis) -> None:
+    modapis.a.notes.answered((await modapis.a.append(batch("x"))).token, arrived=False)
+    await modapis.noted()
     for line in "yvw":
-        scene.b.notes.answered((await scene.b.append(batch(line))).token)
-    assert (await scene.b.append(batch("xz"))).repeated == 1
-    assert await scene.stored() == "xyvwz"
+        modapis.b.notes.answered((await modapis.b.append(batch(line))).token)
+    assert (await modapis.b.append(batch("xz"))).repeated == 1
+    assert await modapis.stored() == "xyvwz"
 
 
 async def test_equal_batches_that_were_answered_are_all_stored_wherever_they_come(
-    scene: Scene, store: Store, slug: str
+    modapis: TwoModapis, store: Store, slug: str
 ) -> None:
     intake = keys_of(slug).intake
-    for stream in (scene.a, scene.a, scene.b, scene.a, scene.b, scene.b, scene.b):
+    for stream in (modapis.a, modapis.a, modapis.b, modapis.a, modapis.b, modapis.b, modapis.b):
         token = (await stream.append(batch("x"))).token
         stream.notes.answered(token)
-        if stream is scene.b:
-            await scene.noted()
+        if stream is modapis.b:
+            await modapis.noted()
         else:  # it notes that a moment later by itself
             note = token.partition(" ")[2].encode()
             await until(lambda: store.send("HVALS", intake), met=lambda notes, note=note: note in notes)
-    assert await scene.stored() == "x" * 7
+    assert await modapis.stored() == "x" * 7
 
 
-async def test_equal_lines_within_a_batch_and_behind_a_repeat_are_lines_of_their_own(scene: Scene) -> None:
-    await scene.a.append(batch("xx"))
-    assert (await scene.a.append(batch("xxx"))).repeated == 2
-    assert await scene.stored() == "xxx"
+async def test_equal_lines_within_a_batch_and_behind_a_repeat_are_lines_of_their_own(
+    modapis: TwoModapis,
+) -> None:
+    await modapis.a.append(batch("xx"))
+    assert (await modapis.a.append(batch("xxx"))).repeated == 2
+    assert await modapis.stored() == "xxx"
 
 
-async def test_a_batch_counts_as_answered_once_the_next_begins_otherwise(scene: Scene) -> None:
-    await scene.a.append(batch("x"))  # killed after its answer
-    scene.b.notes.answered((await scene.b.append(batch("y"))).token)
-    await scene.noted()
-    assert (await scene.b.append(batch("x"))).repeated == 0
-    assert await scene.stored() == "xyx"
+async def test_a_batch_counts_as_answered_once_the_next_begins_otherwise(modapis: TwoModapis) -> None:
+    await modapis.a.append(batch("x"))  # killed after its answer
+    modapis.b.notes.answered((await modapis.b.append(batch("y"))).token)
+    await modapis.noted()
+    assert (await modapis.b.append(batch("x"))).repeated == 0
+    assert await modapis.stored() == "xyx"
 
 
-async def test_a_full_batch_is_repeated_as_it_was_and_the_rest_comes_behind(scene: Scene) -> None:
+async def test_a_full_batch_is_repeated_as_it_was_and_the_rest_comes_behind(modapis: TwoModapis) -> None:
     """A mod takes 50 events off the head of its queue, and puts them back there after a failure."""
     lines = "".join(chr(0x100 + n) for n in range(120))
-    await scene.a.append(batch(lines[:30]))
-    await scene.b.append(batch(lines[:50]))  # now merged with what is newer, up to the limit
-    again = await scene.a.append(batch(lines[:50]))
+    await modapis.a.append(batch(lines[:30]))
+    await modapis.b.append(batch(lines[:50]))  # now merged with what is newer, up to the limit
+    again = await modapis.a.append(batch(lines[:50]))
     assert again.repeated == 50
-    scene.a.notes.answered(again.token)
+    modapis.a.notes.answered(again.token)
     for cut in (slice(50, 100), slice(100, 120)):
-        scene.a.notes.answered((await scene.a.append(batch(lines[cut]))).token)
-    assert await scene.stored() == lines
+        modapis.a.notes.answered((await modapis.a.append(batch(lines[cut]))).token)
+    assert await modapis.stored() == lines
 
 
 @pytest.mark.parametrize("repeat", ["Xy", "XyZ"])
-async def test_a_batch_whose_answer_was_lost_behind_a_proxy_is_stored_once(scene: Scene, repeat: str) -> None:
+async def test_a_batch_whose_answer_was_lost_behind_a_proxy_is_stored_once(
+    modapis: TwoModapis, repeat: str
+) -> None:
     """The answer was sent, so it is noted. But the mod never got it, and repeats the batch again and
     again."""
-    for stream, words in ((scene.a, "Xy"), (scene.b, repeat), (scene.a, repeat)):
+    for stream, words in ((modapis.a, "Xy"), (modapis.b, repeat), (modapis.a, repeat)):
         stream.notes.answered((await stream.append(happenings(words))).token)
-        await scene.noted()
-    assert await scene.stored() == repeat
+        await modapis.noted()
+    assert await modapis.stored() == repeat
 
 
 @pytest.mark.parametrize("words", ["X", "XXX", "xy", "x"], ids=["one", "equal kills", "log lines", "a line"])
-async def test_batches_that_honestly_look_alike_are_all_stored(scene: Scene, words: str) -> None:
-    for stream in (scene.a, scene.b, scene.a):
+async def test_batches_that_honestly_look_alike_are_all_stored(modapis: TwoModapis, words: str) -> None:
+    for stream in (modapis.a, modapis.b, modapis.a):
         stream.notes.answered((await stream.append(happenings(words))).token)
-        await scene.noted()
-    assert await scene.stored() == words * 3
+        await modapis.noted()
+    assert await modapis.stored() == words * 3
 
 
-async def test_a_batch_that_begins_with_a_part_of_the_last_one_is_no_repeat(scene: Scene) -> None:
+async def test_a_batch_that_begins_with_a_part_of_the_last_one_is_no_repeat(modapis: TwoModapis) -> None:
     for words in ("XyZ", "Xy"):
-        scene.a.notes.answered((await scene.a.append(happenings(words))).token)
-        await scene.noted()
-    assert await scene.stored() == "XyZXy"
+        modapis.a.notes.answered((await modapis.a.append(happenings(words))).token)
+        await modapis.noted()
+    assert await modapis.stored() == "XyZXy"
 
 
-async def test_a_batch_with_another_one_between_is_no_repeat(scene: Scene) -> None:
+async def test_a_batch_with_another_one_between_is_no_repeat(modapis: TwoModapis) -> None:
     for words in ("Xy", "v", "Xy"):
-        scene.a.notes.answered((await scene.a.append(happenings(words))).token)
-        await scene.noted()
-    assert await scene.stored() == "XyvXy"
+        modapis.a.notes.answered((await modapis.a.append(happenings(words))).token)
+        await modapis.noted()
+    assert await modapis.stored() == "XyvXy"
 
 
 @pytest.mark.parametrize(("ago_s", "stored"), [(25, "Xy"), (35, "XyXy"), (-60, "XyXy")])
 async def test_half_a_minute_later_the_same_batch_is_another_one(
-    scene: Scene, store: Store, slug: str, ago_s: int, stored: str
+    modapis: TwoModapis, store: Store, slug: str, ago_s: int, stored: str
 ) -> None:
     """It is no repeat of a batch with a later time either: then the clock was set back."""
-    scene.a.notes.answered((await scene.a.append(happenings("Xy"))).token)
-    await scene.noted()
+    modapis.a.notes.answered((await modapis.a.append(happenings("Xy"))).token)
+    await modapis.noted()
     await _accepted_ago(store, slug, ago_s)
-    await scene.b.append(happenings("Xy"))
-    assert await scene.stored() == stored
+    await modapis.b.append(happenings("Xy"))
+    assert await modapis.stored() == stored
 
 
 async def test_a_clock_that_is_set_back_does_not_make_an_equal_batch_a_repeat(
-    scene: Scene, store: Store, slug: str
+    modapis: TwoModapis, store: Store, slug: str
 ) -> None:
-    scene.a.notes.answered((await scene.a.append(batch("x"))).token)
-    await scene.noted()
+    modapis.a.notes.answered((await modapis.a.append(batch("x"))).token)
+    await modapis.noted()
     await _accepted_ago(store, slug, -60)
-    assert (await scene.b.append(batch("x"))).repeated == 0
-    assert await scene.stored() == "xx"
+    assert (await modapis.b.append(batch("x"))).repeated == 0
+    assert await modapis.stored() == "xx"
 
 
 async def _accepted_ago(store: Store, slug: str, ago_s: int) -> None:
@@ -276,16 +282,16 @@ async def _accepted_ago(store: Store, slug: str, ago_s: int) -> None:
 
 
 async def test_another_sender_settles_nothing_and_repeats_only_its_own(
-    scene: Scene, store: Store, slug: str
+    modapis: TwoModapis, store: Store, slug: str
 ) -> None:
     agent = EventStream(exact(store, slug), slug, "agent")
-    await scene.a.append(batch("x"))  # its answer is lost
+    await modapis.a.append(batch("x"))  # its answer is lost
     for line in "abcdefx":  # more than are remembered, and one that looks alike
         agent.notes.answered((await agent.append(batch(line))).token)
     await agent.append(batch("y"))  # lost as well
-    assert (await scene.b.append(batch("xz"))).repeated == 1
+    assert (await modapis.b.append(batch("xz"))).repeated == 1
     assert (await agent.append(batch("yx"))).repeated == 1
-    assert await scene.stored() == "xabcdefxyzx"
+    assert await modapis.stored() == "xabcdefxyzx"
 
 
 async def test_another_sender_says_nothing_of_the_mods_contact(store: Store, slug: str) -> None:
@@ -295,17 +301,17 @@ async def test_another_sender_says_nothing_of_the_mods_contact(store: Store, slu
     assert (await facts_of(store, slug)).contact_ms is not None
 
 
-async def test_events_of_all_senders_count_as_waiting(scene: Scene, store: Store, slug: str) -> None:
-    await scene.a.append(batch("xy"))
+async def test_events_of_all_senders_count_as_waiting(modapis: TwoModapis, store: Store, slug: str) -> None:
+    await modapis.a.append(batch("xy"))
     assert (await EventStream(store, slug, "agent", most_events=3).append(batch("vw"))).full
 
 
-async def test_events_that_were_left_out_of_a_batch_belong_to_its_repeat(scene: Scene) -> None:
+async def test_events_that_were_left_out_of_a_batch_belong_to_its_repeat(modapis: TwoModapis) -> None:
     kept, left_out = batch("x").events[0], PostedEvent(digest("y"), None)
-    await scene.a.append(EventBatch([left_out, kept, left_out]))
-    again = await scene.b.append(EventBatch([left_out, kept, left_out, *batch("z").events]))
+    await modapis.a.append(EventBatch([left_out, kept, left_out]))
+    again = await modapis.b.append(EventBatch([left_out, kept, left_out, *batch("z").events]))
     assert again.repeated == 3
-    assert await scene.stored() == "xz"
+    assert await modapis.stored() == "xz"
 
 
 @dataclass
@@ -343,7 +349,7 @@ async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
     """
     name = f"{slug}-{next(_examples)}"
     other = Store(redis_server.url, call_timeout_s=20.0)
-    scene = Scene(modapi(store, name), modapi(other, name))
+    modapis = TwoModapis(modapi(store, name), modapi(other, name))
     mod = ModelMod()
     stuck: list[tuple[EventStream, str, float]] = []
 
@@ -356,7 +362,7 @@ async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
         for stream, lines, sent_s in stuck:
             stream.notes.answered(await append(stream, lines, sent_s))  # nobody receives this answer
         stuck.clear()
-        await scene.noted()
+        await modapis.noted()
 
     try:
         # At the end the mod gets its answers. Then all of its events must be stored.
@@ -365,7 +371,7 @@ async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
             if not (sent := mod.drain()):
                 continue
             sent_s = await now_s()
-            stream = (scene.a, scene.b)[at]
+            stream = (modapis.a, modapis.b)[at]
             if fate in ("stuck", "never-arrived"):
                 mod.requeue(sent)
                 if fate == "stuck":
@@ -380,12 +386,12 @@ async def test_a_mod_that_hears_some_answers_only_has_each_event_stored_once(
                 mod.requeue(sent)
             if fate == "hung-up":
                 stream.notes.answered(token, arrived=False)
-            await scene.noted()
+            await modapis.noted()
             if fate == "killed":
-                scene = replace(scene, **{"ab"[at]: modapi((store, other)[at], name)})
+                modapis = replace(modapis, **{"ab"[at]: modapi((store, other)[at], name)})
             await come_through()
         assert not mod.queue
-        assert await scene.stored() == mod.said
+        assert await modapis.stored() == mod.said
     finally:
         await other.close()
 
@@ -404,7 +410,7 @@ async def test_a_mod_whose_answers_a_proxy_loses_has_each_event_stored_once(
     """A lost answer was sent, and is noted. No batch has a single event."""
     name = f"{slug}-{next(_examples)}"
     other = Store(redis_server.url, call_timeout_s=20.0)
-    scene = Scene(modapi(store, name), modapi(other, name))
+    modapis = TwoModapis(modapi(store, name), modapi(other, name))
     mod, letters = ModelMod(), map(chr, itertools.count(0x4E00))
 
     def some(words: str) -> EventBatch:
@@ -418,7 +424,7 @@ async def test_a_mod_whose_answers_a_proxy_loses_has_each_event_stored_once(
             mod.say("".join(itertools.islice(letters, count if count > 2 else 0)))
             if not (sent := mod.drain()):
                 continue
-            stream = (scene.a, scene.b)[at]
+            stream = (modapis.a, modapis.b)[at]
             token = (await stream.append(some(sent), await now_s())).token
             if fate == "answered":
                 stream.notes.answered(token)
@@ -426,11 +432,11 @@ async def test_a_mod_whose_answers_a_proxy_loses_has_each_event_stored_once(
                 mod.requeue(sent)
             if fate == "lost":
                 stream.notes.answered(token)
-            await scene.noted()
+            await modapis.noted()
             if fate == "killed":
-                scene = replace(scene, **{"ab"[at]: modapi((store, other)[at], name)})
+                modapis = replace(modapis, **{"ab"[at]: modapi((store, other)[at], name)})
         assert not mod.queue
-        assert await scene.stored() == mod.said
+        assert await modapis.stored() == mod.said
     finally:
         await other.close()
 

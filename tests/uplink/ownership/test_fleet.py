@@ -52,7 +52,7 @@ def line(number: int) -> GameEvent:
 
 
 @dataclass
-class Scene:
+class FleetAtTakaro:
     """A Takaro, a store, and the fleets of uplinks that a test starts."""
 
     takaro: FaultyTakaro
@@ -117,133 +117,145 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(store: Store, slug: str) -> AsyncIterator[Scene]:
+async def served(store: Store, slug: str) -> AsyncIterator[FleetAtTakaro]:
     async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
-        scene = Scene(takaro, store, slug)
-        yield scene
-        for uplink in scene.running:
+        served = FleetAtTakaro(takaro, store, slug)
+        yield served
+        for uplink in served.running:
             await cancelled(uplink)
 
 
-async def test_events_that_were_delivered_are_off_the_stream(scene: Scene) -> None:
-    await scene.append(1, 2, 3)
-    scene.start()
-    await scene.arrived(1, 2, 3)
-    await scene.emptied()
-    assert scene.lines() == ["line 1", "line 2", "line 3"]
-    assert scene.count("dayz_relay_events_delivered_total", type="log") == 3
+async def test_events_that_were_delivered_are_off_the_stream(served: FleetAtTakaro) -> None:
+    await served.append(1, 2, 3)
+    served.start()
+    await served.arrived(1, 2, 3)
+    await served.emptied()
+    assert served.lines() == ["line 1", "line 2", "line 3"]
+    assert served.count("dayz_relay_events_delivered_total", type="log") == 3
 
 
-async def test_many_events_keep_their_order_over_many_windows(scene: Scene) -> None:
-    scene.start()
+async def test_many_events_keep_their_order_over_many_windows(served: FleetAtTakaro) -> None:
+    served.start()
     for start in range(0, 500, 50):
-        await scene.append(*range(start, start + 50))
-    await scene.arrived(499)
-    assert scene.lines() == [f"line {n}" for n in range(500)]
-    await scene.emptied()
+        await served.append(*range(start, start + 50))
+    await served.arrived(499)
+    assert served.lines() == [f"line {n}" for n in range(500)]
+    await served.emptied()
 
 
 @pytest.mark.parametrize("text", ["", "Internal server error"])
-async def test_a_passing_refusal_is_tried_again_soon(scene: Scene, text: str) -> None:
-    scene.takaro.faults.refuse_identify(text, times=3)
-    scene.start()
-    await scene.append(1)
-    await scene.arrived(1)
+async def test_a_passing_refusal_is_tried_again_soon(served: FleetAtTakaro, text: str) -> None:
+    served.takaro.faults.refuse_identify(text, times=3)
+    served.start()
+    await served.append(1)
+    await served.arrived(1)
 
 
-async def test_a_permanent_refusal_is_not_hammered(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    scene.start(registration_token="not-a-token-of-takaros")
-    await until(lambda: _is(scene, "refused"))
-    attempts = scene.count("dayz_relay_takaro_connects_total")
+async def test_a_permanent_refusal_is_not_hammered(
+    served: FleetAtTakaro, caplog: pytest.LogCaptureFixture
+) -> None:
+    served.start(registration_token="not-a-token-of-takaros")
+    await until(lambda: _is(served, "refused"))
+    attempts = served.count("dayz_relay_takaro_connects_total")
     await asyncio.sleep(0.5)  # with the delays after a passing fault there would be more than five by now
-    assert scene.count("dayz_relay_takaro_connects_total") == attempts == 1
+    assert served.count("dayz_relay_takaro_connects_total") == attempts == 1
     assert "check registration_token" in caplog.text and "not-a-token-of-takaros" not in caplog.text
 
 
-async def _is(scene: Scene, state: str) -> bool:
-    return shown(scene.metrics.instances).get((STATE.name, scene.slug, state)) == 1
+async def _is(served: FleetAtTakaro, state: str) -> bool:
+    return shown(served.metrics.instances).get((STATE.name, served.slug, state)) == 1
 
 
-async def test_a_socket_that_is_killed_right_after_it_opened_is_tried_again_at_a_pace(scene: Scene) -> None:
-    scene.takaro.faults.kill_early = True
-    scene.start()
-    await until(lambda: _connects(scene, 5))
-    scene.takaro.faults.kill_early = False
-    await scene.append(1)
-    await scene.arrived(1)
+async def test_a_socket_that_is_killed_right_after_it_opened_is_tried_again_at_a_pace(
+    served: FleetAtTakaro,
+) -> None:
+    served.takaro.faults.kill_early = True
+    served.start()
+    await until(lambda: _connects(served, 5))
+    served.takaro.faults.kill_early = False
+    await served.append(1)
+    await served.arrived(1)
 
 
-async def _connects(scene: Scene, at_least: int) -> bool:
-    return scene.count("dayz_relay_takaro_connects_total") >= at_least
+async def _connects(served: FleetAtTakaro, at_least: int) -> bool:
+    return served.count("dayz_relay_takaro_connects_total") >= at_least
 
 
-async def test_an_identify_that_is_never_answered_is_given_up(scene: Scene) -> None:
-    scene.times = replace(scene.times, identified_within_s=0.1)
-    scene.takaro.faults.silent = True
-    scene.start()
-    await until(lambda: _connects(scene, 2))
-    scene.takaro.faults.silent = False
-    await scene.append(1)
-    await scene.arrived(1)
+async def test_an_identify_that_is_never_answered_is_given_up(served: FleetAtTakaro) -> None:
+    served.times = replace(served.times, identified_within_s=0.1)
+    served.takaro.faults.silent = True
+    served.start()
+    await until(lambda: _connects(served, 2))
+    served.takaro.faults.silent = False
+    await served.append(1)
+    await served.arrived(1)
 
 
-async def test_a_takaro_that_lost_our_server_gets_a_new_identify_and_the_events_again(scene: Scene) -> None:
-    scene.start()
-    await scene.append(1)
-    await scene.arrived(1)
-    await scene.emptied()  # until then it would be sent again, too
-    scene.takaro.faults_of(scene.identity).internal_errors()
-    await scene.append(2, 3)
-    await scene.append(4)
-    await scene.arrived(2, 3, 4)
-    await scene.emptied()
-    assert scene.lines() == ["line 1", "line 2", "line 3", "line 4"]
-    assert len(scene.takaro.identifies(scene.identity)) == 2
-    assert scene.count("dayz_relay_events_resent_total", cause="disowned") == 0  # none was taken before
+async def test_a_takaro_that_lost_our_server_gets_a_new_identify_and_the_events_again(
+    served: FleetAtTakaro,
+) -> None:
+    served.start()
+    await served.append(1)
+    await served.arrived(1)
+    await served.emptied()  # until then it would be sent again, too
+    served.takaro.faults_of(served.identity).internal_errors()
+    await served.append(2, 3)
+    await served.append(4)
+    await served.arrived(2, 3, 4)
+    await served.emptied()
+    assert served.lines() == ["line 1", "line 2", "line 3", "line 4"]
+    assert len(served.takaro.identifies(served.identity)) == 2
+    assert served.count("dayz_relay_events_resent_total", cause="disowned") == 0  # none was taken before
 
 
-async def test_an_error_that_its_pong_overtook_is_heard_before_anything_is_taken_off(scene: Scene) -> None:
-    scene.start()
-    await scene.append(0)
-    await scene.arrived(0)
-    await scene.emptied()
-    scene.takaro.faults.internal_errors(times=2)
-    await scene.append(1, 2)
-    await scene.arrived(1, 2)
-    await scene.emptied()
-    assert scene.lines() == ["line 0", "line 1", "line 2"]
+async def test_an_error_that_its_pong_overtook_is_heard_before_anything_is_taken_off(
+    served: FleetAtTakaro,
+) -> None:
+    served.start()
+    await served.append(0)
+    await served.arrived(0)
+    await served.emptied()
+    served.takaro.faults.internal_errors(times=2)
+    await served.append(1, 2)
+    await served.arrived(1, 2)
+    await served.emptied()
+    assert served.lines() == ["line 0", "line 1", "line 2"]
 
 
-async def test_an_internal_error_that_comes_after_two_quick_pongs_costs_no_event(scene: Scene) -> None:
-    scene.takaro.faults.pongs_overtake = True
-    scene.takaro.faults.error_delay_s = 0.05
-    scene.start()
-    await scene.append(0)
-    await scene.arrived(0)
-    scene.takaro.faults.internal_errors(times=3)
+async def test_an_internal_error_that_comes_after_two_quick_pongs_costs_no_event(
+    served: FleetAtTakaro,
+) -> None:
+    served.takaro.faults.pongs_overtake = True
+    served.takaro.faults.error_delay_s = 0.05
+    served.start()
+    await served.append(0)
+    await served.arrived(0)
+    served.takaro.faults.internal_errors(times=3)
     for number in range(1, 60):
-        await scene.append(number)
+        await served.append(number)
         await asyncio.sleep(0.002)
-    await scene.arrived(*range(60))
-    await scene.emptied()
-    assert len(scene.lines()) <= 60 + MAX_REPEATED
+    await served.arrived(*range(60))
+    await served.emptied()
+    assert len(served.lines()) <= 60 + MAX_REPEATED
 
 
 async def test_an_event_that_only_takaro_refuses_becomes_a_dead_letter_and_its_neighbours_arrive_once(
-    scene: Scene,
+    served: FleetAtTakaro,
 ) -> None:
     odd: GameEvent = {"type": "chat-message", "data": {"msg": "hello", "channel": "a channel of tomorrow"}}
     events = [line(1), odd, line(2)]
-    await EventStream(scene.store, scene.slug).append(EventBatch([PostedEvent(digest(e), e) for e in events]))
-    scene.start()
-    await scene.arrived(1, 2)
-    await scene.emptied()
-    assert scene.lines() == ["line 1", "line 2"]
-    [(_, fields)] = await scene.store.send("XRANGE", f"relay:{{{scene.slug}}}:dead", "-", "+")
+    await EventStream(served.store, served.slug).append(
+        EventBatch([PostedEvent(digest(e), e) for e in events])
+    )
+    served.start()
+    await served.arrived(1, 2)
+    await served.emptied()
+    assert served.lines() == ["line 1", "line 2"]
+    [(_, fields)] = await served.store.send("XRANGE", f"relay:{{{served.slug}}}:dead", "-", "+")
     assert fields[:2] == [b"reason", b"refused-by-takaro"] and b"channel" in fields[3]
 
 
-async def test_the_log_does_not_follow_the_errors_of_takaro(scene: Scene) -> None:
+async def test_the_log_does_not_follow_the_errors_of_takaro(served: FleetAtTakaro) -> None:
     lines: list[str] = []
     kept = logging.Handler()
     kept.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
@@ -256,45 +268,47 @@ async def test_the_log_does_not_follow_the_errors_of_takaro(scene: Scene) -> Non
             )
             for number in range(300)
         ]
-        await append_all(scene, *odd)
-        scene.start()
-        await scene.emptied()
+        await append_all(served, *odd)
+        served.start()
+        await served.emptied()
         paced.flush()
     finally:
         logging.getLogger("services").removeHandler(paced)
-    assert scene.count("dayz_relay_takaro_errors_total", kind="invalid") == 300
+    assert served.count("dayz_relay_takaro_errors_total", kind="invalid") == 300
     refused = [line for line in lines if "Takaro refused something" in line]
     assert len(refused) == 2
-    assert "299 more in " in refused[1] and f"[{scene.slug}]" in refused[1]
+    assert "299 more in " in refused[1] and f"[{served.slug}]" in refused[1]
 
 
-async def test_a_quiet_server_says_something_before_takaro_forgets_it(scene: Scene) -> None:
-    scene.times = replace(scene.times, keep_alive_s=0.2)
-    scene.start()
-    await scene.takaro.wait_for(lambda: len(scene.lines()) >= 3)
-    await scene.append(1)
-    await scene.arrived(1)
-    await scene.emptied()
+async def test_a_quiet_server_says_something_before_takaro_forgets_it(served: FleetAtTakaro) -> None:
+    served.times = replace(served.times, keep_alive_s=0.2)
+    served.start()
+    await served.takaro.wait_for(lambda: len(served.lines()) >= 3)
+    await served.append(1)
+    await served.arrived(1)
+    await served.emptied()
 
 
-async def test_a_takaro_that_stopped_reading_is_left_and_its_events_are_sent_again(scene: Scene) -> None:
-    scene.times = replace(scene.times, receipt_within_s=0.3)
-    scene.start()
-    await scene.append(1)
-    await scene.arrived(1)
-    await scene.emptied()
-    scene.takaro.faults.stop_reading()
-    await scene.append(2)
-    await until(lambda: _connects(scene, 2))
-    scene.takaro.faults.resume_reading()
-    await scene.arrived(2)
+async def test_a_takaro_that_stopped_reading_is_left_and_its_events_are_sent_again(
+    served: FleetAtTakaro,
+) -> None:
+    served.times = replace(served.times, receipt_within_s=0.3)
+    served.start()
+    await served.append(1)
+    await served.arrived(1)
+    await served.emptied()
+    served.takaro.faults.stop_reading()
+    await served.append(2)
+    await until(lambda: _connects(served, 2))
+    served.takaro.faults.resume_reading()
+    await served.arrived(2)
 
 
-async def test_an_answer_goes_to_the_socket_that_asked_and_to_no_other(scene: Scene) -> None:
-    scene.start()
-    await scene.takaro.wait_for(lambda: scene.takaro.is_connected(scene.identity))
-    command_queue = asyncio.create_task(scene.takaro.request(scene.identity, Action.GET_PLAYERS))
-    commands = CommandStream(scene.store, scene.slug)
+async def test_an_answer_goes_to_the_socket_that_asked_and_to_no_other(served: FleetAtTakaro) -> None:
+    served.start()
+    await served.takaro.wait_for(lambda: served.takaro.is_connected(served.identity))
+    command_queue = asyncio.create_task(served.takaro.request(served.identity, Action.GET_PLAYERS))
+    commands = CommandStream(served.store, served.slug)
     taken = []
 
     async def fetched() -> bool:
@@ -302,63 +316,65 @@ async def test_an_answer_goes_to_the_socket_that_asked_and_to_no_other(scene: Sc
         return bool(taken)
 
     await until(fetched)
-    scene.takaro.drop_connections()
-    await scene.takaro.wait_for(lambda: len(scene.takaro.identifies(scene.identity)) == 2)
+    served.takaro.drop_connections()
+    await served.takaro.wait_for(lambda: len(served.takaro.identifies(served.identity)) == 2)
     assert await commands.complete(taken[0].operation_id, Outcome([]), {})
-    await until(lambda: _too_late(scene))
+    await until(lambda: _too_late(served))
     command_queue.cancel()
 
 
-async def _too_late(scene: Scene) -> bool:
-    return scene.count("dayz_relay_requests_total", action="getPlayers", outcome="too_late") == 1
+async def _too_late(served: FleetAtTakaro) -> bool:
+    return served.count("dayz_relay_requests_total", action="getPlayers", outcome="too_late") == 1
 
 
-async def test_bad_requests_are_answered_with_the_missing_part(scene: Scene) -> None:
-    scene.start()
-    await scene.takaro.wait_for(lambda: scene.takaro.is_connected(scene.identity))
-    answer = await scene.takaro.request(scene.identity, Action.GIVE_ITEM, {"player": {"gameId": "1"}})
+async def test_bad_requests_are_answered_with_the_missing_part(served: FleetAtTakaro) -> None:
+    served.start()
+    await served.takaro.wait_for(lambda: served.takaro.is_connected(served.identity))
+    answer = await served.takaro.request(served.identity, Action.GIVE_ITEM, {"player": {"gameId": "1"}})
     assert answer.error is not None and "item" in answer.error
-    unknown = await scene.takaro.request(scene.identity, "makeCoffee", {})
+    unknown = await served.takaro.request(served.identity, "makeCoffee", {})
     assert unknown.raw["error"]
 
 
-async def test_a_second_uplink_waits_and_goes_on_when_the_first_stops(scene: Scene) -> None:
-    first = scene.start()
-    await scene.append(1)
-    await scene.arrived(1)
-    scene.start()
-    await scene.append(2)
-    await scene.arrived(2)
-    assert len(scene.takaro.identifies(scene.identity)) == 1
+async def test_a_second_uplink_waits_and_goes_on_when_the_first_stops(served: FleetAtTakaro) -> None:
+    first = served.start()
+    await served.append(1)
+    await served.arrived(1)
+    served.start()
+    await served.append(2)
+    await served.arrived(2)
+    assert len(served.takaro.identifies(served.identity)) == 1
     await cancelled(first)
-    await scene.append(3)
-    await scene.arrived(3)
-    assert scene.lines() == ["line 1", "line 2", "line 3"]
-    assert len(scene.takaro.identifies(scene.identity)) == 2
+    await served.append(3)
+    await served.arrived(3)
+    assert served.lines() == ["line 1", "line 2", "line 3"]
+    assert len(served.takaro.identifies(served.identity)) == 2
 
 
-async def test_an_uplink_that_lost_the_lease_leaves_the_events_to_the_new_owner(scene: Scene) -> None:
-    scene.start()
-    await scene.append(1)
-    await scene.arrived(1)
-    await scene.emptied()
-    key = keys_of(scene.slug).lease
-    await scene.store.send("DEL", key)
-    await scene.store.send("HSET", key, "token", "somebody else", "beat", 1)
-    await scene.store.send("PEXPIRE", key, 500)
-    await scene.takaro.wait_for(lambda: len(scene.takaro.identifies(scene.identity)) == 2)
-    await scene.append(2)
-    await scene.arrived(2)  # the other's lease ran out, ours came back
-    assert len(scene.takaro.identifies(scene.identity)) == 2
+async def test_an_uplink_that_lost_the_lease_leaves_the_events_to_the_new_owner(
+    served: FleetAtTakaro,
+) -> None:
+    served.start()
+    await served.append(1)
+    await served.arrived(1)
+    await served.emptied()
+    key = keys_of(served.slug).lease
+    await served.store.send("DEL", key)
+    await served.store.send("HSET", key, "token", "somebody else", "beat", 1)
+    await served.store.send("PEXPIRE", key, 500)
+    await served.takaro.wait_for(lambda: len(served.takaro.identifies(served.identity)) == 2)
+    await served.append(2)
+    await served.arrived(2)  # the other's lease ran out, ours came back
+    assert len(served.takaro.identifies(served.identity)) == 2
 
 
-async def test_a_message_to_one_player_never_becomes_public(scene: Scene) -> None:
-    scene.start()
-    await scene.takaro.wait_for(lambda: scene.takaro.is_connected(scene.identity))
+async def test_a_message_to_one_player_never_becomes_public(served: FleetAtTakaro) -> None:
+    served.start()
+    await served.takaro.wait_for(lambda: served.takaro.is_connected(served.identity))
     args = requests.send_message("psst") | {"opts": {"recipient": {"name": "no id here"}}}
-    answer = await scene.takaro.request(scene.identity, Action.SEND_MESSAGE, args)
+    answer = await served.takaro.request(served.identity, Action.SEND_MESSAGE, args)
     assert answer.error is not None
-    assert await CommandStream(scene.store, scene.slug).take() == []
+    assert await CommandStream(served.store, served.slug).take() == []
 
 
 def chat(player: int, text: str) -> GameEvent:
@@ -375,9 +391,9 @@ def moved(player: int, how: str) -> GameEvent:
     return {"type": f"player-{how}", "data": {"player": somebody(player)}}
 
 
-async def append_all(scene: Scene, *events: GameEvent) -> None:
+async def append_all(served: FleetAtTakaro, *events: GameEvent) -> None:
     """Appends the events in batches, as a mod does."""
-    stream = EventStream(scene.store, scene.slug)
+    stream = EventStream(served.store, served.slug)
     for at in range(0, len(events), 50):
         appended = await stream.append(
             EventBatch([PostedEvent(digest(event), event) for event in events[at : at + 50]])
@@ -385,68 +401,70 @@ async def append_all(scene: Scene, *events: GameEvent) -> None:
         stream.notes.answered(appended.token)
 
 
-def happened(scene: Scene) -> list[str]:
+def happened(served: FleetAtTakaro) -> list[str]:
     """The types of the events that arrived, with their texts."""
     return [
         " ".join([event.type, event.data.get("msg", "")]).strip()
-        for event in scene.takaro.events(scene.identity)
+        for event in served.takaro.events(served.identity)
     ]
 
 
-async def a_minute_passes(scene: Scene) -> None:
+async def a_minute_passes(served: FleetAtTakaro) -> None:
     """Takaro is away for a minute: the events that wait become that much older."""
-    events = keys_of(scene.slug).events
-    entries = await scene.store.send("XRANGE", events, "-", "+")
-    await scene.store.send("DEL", events)
+    events = keys_of(served.slug).events
+    entries = await served.store.send("XRANGE", events, "-", "+")
+    await served.store.send("DEL", events)
     for entry, fields in entries:
         ms, _, number = entry.decode().partition("-")
         older = dict(pairs(fields)) | {b"at": int(ms) - 60_000}
-        await scene.store.send("XADD", events, f"{int(ms) - 60_000}-{number}", *chain(*older.items()))
+        await served.store.send("XADD", events, f"{int(ms) - 60_000}-{number}", *chain(*older.items()))
 
 
 async def test_a_chat_line_that_waited_through_an_outage_never_fires_and_its_neighbours_arrive(
-    scene: Scene,
+    served: FleetAtTakaro,
 ) -> None:
-    await append_all(scene, moved(1, "connected"), chat(1, "/kit"), line(1), chat(2, "/home"))
-    await append_all(scene, moved(1, "disconnected"))
-    await a_minute_passes(scene)
-    scene.start()
-    await scene.emptied()
-    assert sorted(happened(scene)) == ["log line 1", "player-connected", "player-disconnected"]
-    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 2
-    assert scene.count("dayz_relay_events_delivered_total", type="chat-message") == 0
+    await append_all(served, moved(1, "connected"), chat(1, "/kit"), line(1), chat(2, "/home"))
+    await append_all(served, moved(1, "disconnected"))
+    await a_minute_passes(served)
+    served.start()
+    await served.emptied()
+    assert sorted(happened(served)) == ["log line 1", "player-connected", "player-disconnected"]
+    assert served.count("dayz_relay_events_expired_total", type="chat-message") == 2
+    assert served.count("dayz_relay_events_delivered_total", type="chat-message") == 0
 
 
-async def test_a_stream_of_old_chat_is_emptied_without_sending(scene: Scene) -> None:
-    await append_all(scene, *(chat(1, f"/kit {number}") for number in range(150)))
-    await a_minute_passes(scene)
-    scene.start()
-    await scene.emptied()
-    assert happened(scene) == []
-    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 150
+async def test_a_stream_of_old_chat_is_emptied_without_sending(served: FleetAtTakaro) -> None:
+    await append_all(served, *(chat(1, f"/kit {number}") for number in range(150)))
+    await a_minute_passes(served)
+    served.start()
+    await served.emptied()
+    assert happened(served) == []
+    assert served.count("dayz_relay_events_expired_total", type="chat-message") == 150
 
 
-async def test_the_list_of_the_mod_counts_more_than_events_that_waited(scene: Scene) -> None:
+async def test_the_list_of_the_mod_counts_more_than_events_that_waited(served: FleetAtTakaro) -> None:
     said = b"%.3f %b" % (time.time() - 10, orjson.dumps([somebody(2)]))
-    await scene.store.send("HSET", keys_of(scene.slug).mirror, "online", said)
-    await append_all(scene, moved(1, "connected"), moved(2, "disconnected"))
-    await a_minute_passes(scene)
-    scene.start()
-    await scene.emptied()
-    answer = await scene.takaro.request(scene.identity, Action.GET_PLAYERS)
+    await served.store.send("HSET", keys_of(served.slug).mirror, "online", said)
+    await append_all(served, moved(1, "connected"), moved(2, "disconnected"))
+    await a_minute_passes(served)
+    served.start()
+    await served.emptied()
+    answer = await served.takaro.request(served.identity, Action.GET_PLAYERS)
     assert [player["gameId"] for player in answer.value] == [somebody(2)["gameId"]]
 
 
-async def test_bursts_of_eight_players_delay_no_other_player_and_expire_no_event(scene: Scene) -> None:
-    scene.start()
-    await scene.append(1)
-    await scene.arrived(1)
+async def test_bursts_of_eight_players_delay_no_other_player_and_expire_no_event(
+    served: FleetAtTakaro,
+) -> None:
+    served.start()
+    await served.append(1)
+    await served.arrived(1)
     players = range(1, 9)
     lines = [chat(player, f"{player} {number}") for player in players for number in range(30)]
-    await append_all(scene, *lines, chat(9, "last"))
-    await scene.emptied()
-    _, *found = [event.data["msg"] for event in scene.takaro.events(scene.identity)]
-    assert scene.count("dayz_relay_events_expired_total", type="chat-message") == 0
+    await append_all(served, *lines, chat(9, "last"))
+    await served.emptied()
+    _, *found = [event.data["msg"] for event in served.takaro.events(served.identity)]
+    assert served.count("dayz_relay_events_expired_total", type="chat-message") == 0
     assert found.index("last") < found.index("1 15")
     for player in players:
         theirs = [text for text in found if text.startswith(f"{player} ")]
@@ -454,30 +472,30 @@ async def test_bursts_of_eight_players_delay_no_other_player_and_expire_no_event
 
 
 async def test_a_crash_at_any_moment_repeats_at_most_64_events(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    served: FleetAtTakaro, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ack, acknowledged, unacknowledged = EventStream.ack, 0, []
 
     async def noted(stream: EventStream, lease: str, delivered: Delivered, count: int, *more: Any) -> None:
         nonlocal acknowledged
-        unacknowledged.append(len(happened(scene)) - acknowledged)
+        unacknowledged.append(len(happened(served)) - acknowledged)
         await ack(stream, lease, delivered, count, *more)
         acknowledged += count
 
     monkeypatch.setattr(EventStream, "ack", noted)
     flood = [chat(1, f"flood {number}") for number in range(20)]
-    await append_all(scene, *flood, *(chat(number, "once") for number in range(2, 400)))
-    scene.start()
+    await append_all(served, *flood, *(chat(number, "once") for number in range(2, 400)))
+    served.start()
     await until(lambda: acknowledged >= 418)
     assert acknowledged == 418 and max(unacknowledged) <= MAX_REPEATED
 
 
-async def test_500_identical_lines_arrive_as_500_events_apart(scene: Scene) -> None:
-    await append_all(scene, *[line(1)] * 500)
-    scene.start()
-    await scene.takaro.wait_for(lambda: len(scene.lines()) == 500)
-    await scene.emptied()
-    at_s = [event.at for event in scene.takaro.events(scene.identity)]
+async def test_500_identical_lines_arrive_as_500_events_apart(served: FleetAtTakaro) -> None:
+    await append_all(served, *[line(1)] * 500)
+    served.start()
+    await served.takaro.wait_for(lambda: len(served.lines()) == 500)
+    await served.emptied()
+    at_s = [event.at for event in served.takaro.events(served.identity)]
     # This loop has both ends of the socket: if it is late, it reads two frames sooner after each other than
     # they were sent.
     assert median(later - sooner for sooner, later in pairwise(at_s)) >= 0.002
@@ -485,15 +503,15 @@ async def test_500_identical_lines_arrive_as_500_events_apart(scene: Scene) -> N
 
 
 async def test_a_connect_and_a_disconnect_in_one_batch_keep_their_gap_and_delay_no_other_player(
-    scene: Scene,
+    served: FleetAtTakaro,
 ) -> None:
-    scene.start()
-    await scene.append(1)
-    await scene.arrived(1)
+    served.start()
+    await served.append(1)
+    await served.arrived(1)
     flood = [chat(1, f"flood {number}") for number in range(8)]
-    await append_all(scene, moved(1, "connected"), *flood, moved(1, "disconnected"), chat(2, "/help"))
-    await scene.emptied()
-    _, *events = scene.takaro.events(scene.identity)
+    await append_all(served, moved(1, "connected"), *flood, moved(1, "disconnected"), chat(2, "/help"))
+    await served.emptied()
+    _, *events = served.takaro.events(served.identity)
     assert [event.data.get("msg") for event in events[:2]] == [None, "/help"]
     mine_s = [event.at for event in events if event.data["player"] == somebody(1)]
     assert events[-1].type == "player-disconnected" and len(mine_s) == 10
@@ -501,20 +519,22 @@ async def test_a_connect_and_a_disconnect_in_one_batch_keep_their_gap_and_delay_
 
 
 async def test_a_copy_of_redis_that_is_behind_is_noticed(
-    scene: Scene, caplog: pytest.LogCaptureFixture
+    served: FleetAtTakaro, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scene.start()
+    served.start()
 
     async def told() -> bool:
-        await scene.store.send("SET", BEATS, 1)  # as in a restored backup
+        await served.store.send("SET", BEATS, 1)  # as in a restored backup
         return "Redis has lost data" in caplog.text
 
     await until(told)
-    assert scene.count("dayz_relay_store_data_lost_total") >= 1
+    assert served.count("dayz_relay_store_data_lost_total") >= 1
 
 
-async def test_a_slow_renewal_delays_no_other_lease(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    renew, slow = Lease.renew, f"{scene.slug}-slow"
+async def test_a_slow_renewal_delays_no_other_lease(
+    served: FleetAtTakaro, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew, slow = Lease.renew, f"{served.slug}-slow"
     renewed: Counter[str] = Counter()
 
     async def counted(lease: Lease, **how: Any) -> LeaseRenewal:
@@ -524,13 +544,13 @@ async def test_a_slow_renewal_delays_no_other_lease(scene: Scene, monkeypatch: p
         return await renew(lease, **how)
 
     monkeypatch.setattr(Lease, "renew", counted)
-    scene.start(TOKEN, slow)
-    await until(lambda: renewed[scene.slug] >= 5)
+    served.start(TOKEN, slow)
+    await until(lambda: renewed[served.slug] >= 5)
     assert renewed[slow] == 1
 
 
 async def test_an_identify_that_fails_by_a_fault_of_ours_is_tried_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    served: FleetAtTakaro, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     identify, asked = frames.identify, 0
 
@@ -542,14 +562,14 @@ async def test_an_identify_that_fails_by_a_fault_of_ours_is_tried_again(
         return identify(*words)
 
     monkeypatch.setattr(frames, "identify", failing)
-    scene.start()
-    await scene.append(1)
-    await scene.arrived(1)
+    served.start()
+    await served.append(1)
+    await served.arrived(1)
     assert "by a fault of ours" in caplog.text
 
 
 async def test_a_read_that_fails_by_a_fault_of_ours_is_answered_and_can_be_asked_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    served: FleetAtTakaro, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = 0
 
@@ -561,9 +581,9 @@ async def test_a_read_that_fails_by_a_fault_of_ours_is_answered_and_can_be_asked
         return Outcome([somebody(1)])
 
     monkeypatch.setattr(CommandQueue, "ask", failing)
-    scene.start()
-    await scene.append(1)
-    await scene.arrived(1)
-    assert (await scene.takaro.request(scene.identity, Action.GET_PLAYERS)).error
-    answer = await scene.takaro.request(scene.identity, Action.GET_PLAYERS)
+    served.start()
+    await served.append(1)
+    await served.arrived(1)
+    assert (await served.takaro.request(served.identity, Action.GET_PLAYERS)).error
+    answer = await served.takaro.request(served.identity, Action.GET_PLAYERS)
     assert [player["gameId"] for player in answer.value] == [somebody(1)["gameId"]]

@@ -45,7 +45,7 @@ SOON_DEAD = replace(
 
 
 @dataclass
-class Uplink:
+class UplinkWithStore:
     """One uplink with its own store, as a process has."""
 
     fleet: Fleet
@@ -71,7 +71,7 @@ class Uplink:
 
 
 @dataclass
-class Scene:
+class MovingInstances:
     """A Takaro, a store and some uplinks, and the number of lines appended so far."""
 
     takaro: FaultyTakaro
@@ -79,7 +79,7 @@ class Scene:
     store: Store
     prefix: str
     times: FleetTimes = TIMES
-    uplinks: list[Uplink] = field(default_factory=list)
+    uplinks: list[UplinkWithStore] = field(default_factory=list)
     said: dict[str, int] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=count)
 
@@ -87,7 +87,7 @@ class Scene:
     def slugs(self) -> list[str]:
         return [f"{self.prefix}-{number}" for number in range(SERVERS)]
 
-    def start(self) -> Uplink:
+    def start(self) -> UplinkWithStore:
         store, registry = Store(self.server.url), CollectorRegistry()
         started = Fleet(
             UplinkContext(
@@ -101,7 +101,7 @@ class Scene:
             self.times,
         )
         started.update({slug: instance(slug) for slug in self.slugs})
-        self.uplinks.append(Uplink(started, store, registry, asyncio.create_task(started.run())))
+        self.uplinks.append(UplinkWithStore(started, store, registry, asyncio.create_task(started.run())))
         return self.uplinks[-1]
 
     def _name(self) -> str:
@@ -161,154 +161,164 @@ def instance(slug: str) -> Instance:
 
 
 @pytest.fixture
-async def scene(redis_server: RedisServer, store: Store, slug: str) -> AsyncIterator[Scene]:
+async def moving(redis_server: RedisServer, store: Store, slug: str) -> AsyncIterator[MovingInstances]:
     await store.send("DEL", UPLINKS)
     async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
         takaro.request_timeout_s = 1.0
-        made = Scene(takaro, redis_server, store, slug)
+        made = MovingInstances(takaro, redis_server, store, slug)
         yield made
         for uplink in made.uplinks:
             await uplink.stop()
 
 
-async def test_a_joining_uplink_gets_its_share_without_lost_or_repeated_events(scene: Scene) -> None:
-    first = scene.start()
-    await scene.speak()
-    await scene.heard()
-    second = scene.start()
+async def test_a_joining_uplink_gets_its_share_without_lost_or_repeated_events(
+    moving: MovingInstances,
+) -> None:
+    first = moving.start()
+    await moving.speak()
+    await moving.heard()
+    second = moving.start()
     for _ in range(20):
-        await scene.speak()
+        await moving.speak()
         await asyncio.sleep(0.05)
-    await scene.shared()
-    await scene.heard()
+    await moving.shared()
+    await moving.heard()
     assert first.changes("handed_over") == second.owned
-    assert scene.identifies() == SERVERS + second.owned  # each moved once, and nothing else was touched
+    assert moving.identifies() == SERVERS + second.owned  # each moved once, and nothing else was touched
 
 
-async def test_a_moving_instance_has_its_new_socket_before_the_old_one_closes(scene: Scene) -> None:
-    scene.start()
-    await scene.speak()
-    await scene.heard()
-    connected = scene.takaro.is_connected
+async def test_a_moving_instance_has_its_new_socket_before_the_old_one_closes(
+    moving: MovingInstances,
+) -> None:
+    moving.start()
+    await moving.speak()
+    await moving.heard()
+    connected = moving.takaro.is_connected
     gone: list[str] = []
 
     async def watch() -> None:
         while True:
-            gone.extend(slug for slug in scene.slugs if not connected(f"identity-{slug}"))
+            gone.extend(slug for slug in moving.slugs if not connected(f"identity-{slug}"))
             await asyncio.sleep(0)
 
     watching = asyncio.create_task(watch())
-    scene.start()
-    await scene.shared()
+    moving.start()
+    await moving.shared()
     await cancelled(watching)
     assert gone == []
 
 
-async def test_a_stopped_uplink_leaves_its_share_to_the_others_at_once(scene: Scene) -> None:
-    scene.start()
-    stopping = scene.start()
-    await scene.speak()
-    await scene.shared()
+async def test_a_stopped_uplink_leaves_its_share_to_the_others_at_once(moving: MovingInstances) -> None:
+    moving.start()
+    stopping = moving.start()
+    await moving.speak()
+    await moving.shared()
     await stopping.stop()
-    scene.uplinks.remove(stopping)
-    await scene.speak()
-    await scene.heard()
+    moving.uplinks.remove(stopping)
+    await moving.speak()
+    await moving.heard()
     assert stopping.changes("lost") == 0
 
 
-async def test_a_killed_uplinks_share_is_spread_over_the_others(scene: Scene) -> None:
-    scene.times = SOON_DEAD
-    uplinks = [scene.start() for _ in range(3)]
-    await scene.speak()
-    await scene.shared()
-    await scene.taken_off()
+async def test_a_killed_uplinks_share_is_spread_over_the_others(moving: MovingInstances) -> None:
+    moving.times = SOON_DEAD
+    uplinks = [moving.start() for _ in range(3)]
+    await moving.speak()
+    await moving.shared()
+    await moving.taken_off()
     killed = max(uplinks, key=lambda uplink: uplink.owned)
     await killed.vanish()
-    scene.uplinks.remove(killed)
-    await scene.speak()
-    await scene.heard()
-    await scene.shared()
+    moving.uplinks.remove(killed)
+    await moving.speak()
+    await moving.heard()
+    await moving.shared()
 
 
-async def test_takaro_finds_a_socket_that_is_served_after_moves_that_others_cut_short(scene: Scene) -> None:
-    scene.times = SOON_DEAD
-    scene.start()
-    await scene.speak()
-    await scene.heard()
+async def test_takaro_finds_a_socket_that_is_served_after_moves_that_others_cut_short(
+    moving: MovingInstances,
+) -> None:
+    moving.times = SOON_DEAD
+    moving.start()
+    await moving.speak()
+    await moving.heard()
     for _ in range(3):  # each takes instances that another one is about to take
-        seen = scene.identifies()
-        scene.start()
-        await until(lambda seen=seen: scene.identifies() > seen)
-    killed = scene.uplinks.pop(2)
+        seen = moving.identifies()
+        moving.start()
+        await until(lambda seen=seen: moving.identifies() > seen)
+    killed = moving.uplinks.pop(2)
     await killed.vanish()
-    await scene.shared()
-    await until(scene.all_answered)
+    await moving.shared()
+    await until(moving.all_answered)
 
 
 async def test_takaro_finds_a_served_socket_after_an_identify_of_a_dead_uplink_took_effect_late(
-    scene: Scene,
+    moving: MovingInstances,
 ) -> None:
-    scene.times = SOON_DEAD
-    scene.start()
-    await scene.speak()
-    await scene.heard()
-    late = scene.takaro.faults.identify_held = asyncio.Event()
-    joining = scene.start()
-    await until(lambda: scene.takaro.identifying)
-    scene.takaro.faults.identify_held = None
-    seen = scene.identifies()
+    moving.times = SOON_DEAD
+    moving.start()
+    await moving.speak()
+    await moving.heard()
+    late = moving.takaro.faults.identify_held = asyncio.Event()
+    joining = moving.start()
+    await until(lambda: moving.takaro.identifying)
+    moving.takaro.faults.identify_held = None
+    seen = moving.identifies()
     await joining.vanish()
-    scene.uplinks.remove(joining)
-    await until(lambda: scene.identifies() > seen)  # the owner identifies again, and before the dead one
+    moving.uplinks.remove(joining)
+    await until(lambda: moving.identifies() > seen)  # the owner identifies again, and before the dead one
     late.set()
-    await until(lambda: not scene.takaro.identifying)
-    await until(scene.all_answered)
+    await until(lambda: not moving.takaro.identifying)
+    await until(moving.all_answered)
 
 
-async def test_a_lease_that_a_set_clock_made_immortal_is_taken_over(scene: Scene) -> None:
-    scene.times = replace(scene.times, still_for_s=1.0)
-    for slug in scene.slugs:
-        await scene.store.send("HSET", keys_of(slug).lease, "token", "of a dead one", "beat", 7)
-        await scene.store.send("PEXPIRE", keys_of(slug).lease, 3_600_000)
-    scene.start()
-    await scene.speak()
-    await scene.heard()
+async def test_a_lease_that_a_set_clock_made_immortal_is_taken_over(moving: MovingInstances) -> None:
+    moving.times = replace(moving.times, still_for_s=1.0)
+    for slug in moving.slugs:
+        await moving.store.send("HSET", keys_of(slug).lease, "token", "of a dead one", "beat", 7)
+        await moving.store.send("PEXPIRE", keys_of(slug).lease, 3_600_000)
+    moving.start()
+    await moving.speak()
+    await moving.heard()
 
 
-async def test_an_instance_that_is_taken_away_is_let_go_and_one_that_is_added_is_linked(scene: Scene) -> None:
-    uplink = scene.start()
-    await scene.speak()
-    await scene.heard()
-    first, *others = scene.slugs
+async def test_an_instance_that_is_taken_away_is_let_go_and_one_that_is_added_is_linked(
+    moving: MovingInstances,
+) -> None:
+    uplink = moving.start()
+    await moving.speak()
+    await moving.heard()
+    first, *others = moving.slugs
     uplink.fleet.update({slug: instance(slug) for slug in others})
-    await until(lambda: not scene.takaro.is_connected(f"identity-{first}"))
-    assert not await scene.store.send("EXISTS", keys_of(first).lease)
-    uplink.fleet.update({slug: instance(slug) for slug in scene.slugs})
-    await until(lambda: scene.takaro.is_connected(f"identity-{first}"))
-    assert scene.identifies() == SERVERS + 1
+    await until(lambda: not moving.takaro.is_connected(f"identity-{first}"))
+    assert not await moving.store.send("EXISTS", keys_of(first).lease)
+    uplink.fleet.update({slug: instance(slug) for slug in moving.slugs})
+    await until(lambda: moving.takaro.is_connected(f"identity-{first}"))
+    assert moving.identifies() == SERVERS + 1
 
 
-def owner_of(scene: Scene, slug: str) -> InstanceOwner:
+def owner_of(moving: MovingInstances, slug: str) -> InstanceOwner:
     context = UplinkContext(
-        scene.takaro.url,
-        scene.store,
+        moving.takaro.url,
+        moving.store,
         UplinkMetrics(CollectorRegistry()),
-        partial(identify_turn, scene.store),
+        partial(identify_turn, moving.store),
         50.0,
     )
     return InstanceOwner(instance(slug), context, Claim(), LeaseTimes())
 
 
 @pytest.mark.parametrize("is_preferred", [True, False])
-async def test_a_lease_that_is_not_renewed_is_taken_at_its_end(scene: Scene, is_preferred: bool) -> None:
+async def test_a_lease_that_is_not_renewed_is_taken_at_its_end(
+    moving: MovingInstances, is_preferred: bool
+) -> None:
     """An instance of another uplink is left to that one for a while, which begins at this end."""
-    slug = scene.slugs[0]
+    slug = moving.slugs[0]
 
     async def renewed_in_time() -> InstanceOwner | None:
         """None: this machine was so slow that the lease may have ended before the renewal."""
-        owner, begun_s = owner_of(scene, slug), time.monotonic()
-        await scene.store.send("HSET", keys_of(slug).lease, "token", "killed", "beat", 1)
-        await scene.store.send("PEXPIRE", keys_of(slug).lease, 900)
+        owner, begun_s = owner_of(moving, slug), time.monotonic()
+        await moving.store.send("HSET", keys_of(slug).lease, "token", "killed", "beat", 1)
+        await moving.store.send("PEXPIRE", keys_of(slug).lease, 900)
         await owner.tend(preferred=is_preferred, may_move=lambda: False)
         if time.monotonic() - begun_s < 0.9:
             return owner
@@ -325,9 +335,9 @@ async def test_a_lease_that_is_not_renewed_is_taken_at_its_end(scene: Scene, is_
     await owner.leave(time.monotonic())
 
 
-async def test_a_link_may_be_left_again_at_any_moment(scene: Scene) -> None:
+async def test_a_link_may_be_left_again_at_any_moment(moving: MovingInstances) -> None:
     """As when its uplink stops while the link is left because the instance has moved."""
-    owner = owner_of(scene, scene.slugs[0])
+    owner = owner_of(moving, moving.slugs[0])
     await owner.tend(preferred=True, may_move=lambda: False)
     await owner.let_go()
     leaving = [asyncio.create_task(owner.leave(time.monotonic()))]

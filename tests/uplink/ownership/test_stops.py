@@ -33,7 +33,7 @@ from tests.support.waiting import until
 
 
 @dataclass
-class Scene:
+class StoppingFleets:
     """A Takaro, a store, and uplinks that share instances. The test acts as the mods."""
 
     takaro: FaultyTakaro
@@ -90,52 +90,54 @@ async def beat(store: Store, uplink: str) -> None:
 
 
 @pytest.fixture
-async def scene(store: Store, slug: str) -> AsyncIterator[Scene]:
+async def fleets(store: Store, slug: str) -> AsyncIterator[StoppingFleets]:
     await store.send("DEL", UPLINKS)
     async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
-        scene = Scene(takaro, store, slug)
-        yield scene
-        await asyncio.gather(*map(cancelled, scene.uplinks))
+        fleets = StoppingFleets(takaro, store, slug)
+        yield fleets
+        await asyncio.gather(*map(cancelled, fleets.uplinks))
 
 
-async def test_an_uplink_that_stops_answers_its_requests_after_another_has_taken_over(scene: Scene) -> None:
-    first = scene.start()
-    await scene.linked()
-    second = scene.start()
-    await until(lambda: len(scene.uplinks[first].heartbeat.members.alive) == 2)
-    asked = scene.write()
-    command = await scene.fetched()
+async def test_an_uplink_that_stops_answers_its_requests_after_another_has_taken_over(
+    fleets: StoppingFleets,
+) -> None:
+    first = fleets.start()
+    await fleets.linked()
+    second = fleets.start()
+    await until(lambda: len(fleets.uplinks[first].heartbeat.members.alive) == 2)
+    asked = fleets.write()
+    command = await fleets.fetched()
     stopping = asyncio.create_task(cancelled(first))
-    await scene.linked(times=2)
-    asked_of_second = scene.write()
-    await scene.complete(await scene.fetched())
+    await fleets.linked(times=2)
+    asked_of_second = fleets.write()
+    await fleets.complete(await fleets.fetched())
     assert (await asked_of_second).error is None
     assert not first.done()
-    await scene.complete(command)
+    await fleets.complete(command)
     assert (await asked).error is None
     await stopping
     assert not second.done()
 
 
-async def test_the_only_uplink_answers_all_open_requests_before_it_ends(scene: Scene) -> None:
-    only = scene.start()
-    await scene.linked()
-    handed = scene.write()
-    command = await scene.fetched()
+async def test_the_only_uplink_answers_all_open_requests_before_it_ends(fleets: StoppingFleets) -> None:
+    only = fleets.start()
+    await fleets.linked()
+    handed = fleets.write()
+    command = await fleets.fetched()
     stopping = asyncio.create_task(cancelled(only))
-    await until(lambda: not scene.uplinks[only].owners[scene.slug].lease.held)
-    late = await scene.write()
+    await until(lambda: not fleets.uplinks[only].owners[fleets.slug].lease.held)
+    late = await fleets.write()
     assert late.error and "not delivered" in late.error
-    await scene.complete(command)
+    await fleets.complete(command)
     assert (await handed).error is None
     await asyncio.wait_for(stopping, 7.0)  # not at the 8 s of each stop
 
 
-async def test_a_stop_waits_for_another_uplink_only_while_that_one_is_alive(scene: Scene) -> None:
-    first = scene.start(alive_for_s=0.5, stop_within_s=60.0)
-    await scene.linked()
-    beating = asyncio.create_task(beat(scene.store, "takes-nothing-over"))
-    await until(lambda: len(scene.uplinks[first].heartbeat.members.alive) == 2)
+async def test_a_stop_waits_for_another_uplink_only_while_that_one_is_alive(fleets: StoppingFleets) -> None:
+    first = fleets.start(alive_for_s=0.5, stop_within_s=60.0)
+    await fleets.linked()
+    beating = asyncio.create_task(beat(fleets.store, "takes-nothing-over"))
+    await until(lambda: len(fleets.uplinks[first].heartbeat.members.alive) == 2)
     stopping = asyncio.create_task(cancelled(first))
     await asyncio.wait([stopping], timeout=1.5)
     assert not stopping.done()
@@ -143,56 +145,56 @@ async def test_a_stop_waits_for_another_uplink_only_while_that_one_is_alive(scen
     await asyncio.wait_for(stopping, 30.0)
 
 
-async def test_open_requests_of_a_removed_instance_are_answered(scene: Scene) -> None:
-    only = scene.start()
-    await scene.linked()
-    handed = scene.write()
-    command = await scene.fetched()
-    queued = scene.write()
-    await until(lambda: facts_of(scene.store, scene.slug), met=lambda facts: facts.commands)
-    scene.uplinks[only].update({})
+async def test_open_requests_of_a_removed_instance_are_answered(fleets: StoppingFleets) -> None:
+    only = fleets.start()
+    await fleets.linked()
+    handed = fleets.write()
+    command = await fleets.fetched()
+    queued = fleets.write()
+    await until(lambda: facts_of(fleets.store, fleets.slug), met=lambda facts: facts.commands)
+    fleets.uplinks[only].update({})
     answer = await asyncio.wait_for(queued, 7.0)  # not at its own 7.5 s
     assert answer.error and "not delivered" in answer.error
-    assert await CommandStream(scene.store, scene.slug).take() == []
-    await scene.complete(command)  # its mod had it before
+    assert await CommandStream(fleets.store, fleets.slug).take() == []
+    await fleets.complete(command)  # its mod had it before
     assert (await handed).error is None
-    await scene.takaro.wait_for(lambda: not scene.takaro.is_connected(f"identity-{scene.slug}"))
+    await fleets.takaro.wait_for(lambda: not fleets.takaro.is_connected(f"identity-{fleets.slug}"))
 
 
 async def test_a_changed_instance_gets_a_new_socket_while_its_old_one_still_answers(
-    scene: Scene,
+    fleets: StoppingFleets,
 ) -> None:
-    only = scene.start()
-    await scene.linked()
-    handed = scene.write()
-    command = await scene.fetched()
-    scene.uplinks[only].update({scene.slug: scene.instance(scene.slug, "Another name")})
-    await scene.linked(times=2)
+    only = fleets.start()
+    await fleets.linked()
+    handed = fleets.write()
+    command = await fleets.fetched()
+    fleets.uplinks[only].update({fleets.slug: fleets.instance(fleets.slug, "Another name")})
+    await fleets.linked(times=2)
     await asyncio.wait([handed], timeout=3 * CHECK_ELSEWHERE_EVERY_S)  # by then the old socket could go
     assert not handed.done()
-    await scene.complete(command)
+    await fleets.complete(command)
     assert (await handed).error is None
-    identity = f"identity-{scene.slug}"
-    await scene.takaro.wait_for(lambda: len(scene.takaro.sockets(identity)) == 1)
-    assert scene.takaro.sockets(identity)[0].number == scene.takaro.asked_socket(identity)
+    identity = f"identity-{fleets.slug}"
+    await fleets.takaro.wait_for(lambda: len(fleets.takaro.sockets(identity)) == 1)
+    assert fleets.takaro.sockets(identity)[0].number == fleets.takaro.asked_socket(identity)
 
 
-async def test_a_stop_shortens_the_closing_of_other_links(scene: Scene) -> None:
-    only = scene.start(stop_within_s=1.5)
-    await scene.linked()
-    handed = scene.write()
-    await scene.fetched()
-    scene.uplinks[only].update({})
-    await until(lambda: scene.store.send("EXISTS", keys_of(scene.slug).lease), met=not_)
+async def test_a_stop_shortens_the_closing_of_other_links(fleets: StoppingFleets) -> None:
+    only = fleets.start(stop_within_s=1.5)
+    await fleets.linked()
+    handed = fleets.write()
+    await fleets.fetched()
+    fleets.uplinks[only].update({})
+    await until(lambda: fleets.store.send("EXISTS", keys_of(fleets.slug).lease), met=not_)
     await asyncio.wait_for(asyncio.gather(cancelled(only), handed), 7.0)  # not the command's own 9 s
     answer = handed.result()
     assert answer.error and "it may have run" in answer.error
 
 
 async def test_an_instance_that_fails_by_a_fault_of_ours_stops_no_other(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fleets: StoppingFleets, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tend, odd = InstanceOwner.tend, f"{scene.slug}-odd"
+    tend, odd = InstanceOwner.tend, f"{fleets.slug}-odd"
     failed = 0
 
     async def failing(owner: InstanceOwner, **how: Any) -> None:
@@ -204,8 +206,8 @@ async def test_an_instance_that_fails_by_a_fault_of_ours_stops_no_other(
 
     monkeypatch.setattr(InstanceOwner, "tend", failing)
     with without_repetitions(caplog):
-        only = scene.start(odd)
-        await scene.linked()
+        only = fleets.start(odd)
+        await fleets.linked()
         await until(lambda: f"[{odd}] a fault of the program in a loop" in caplog.text)
         await until(lambda: failed > 3)
     assert not only.done() and caplog.text.count("a fault of the program") == 1

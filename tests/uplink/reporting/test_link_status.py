@@ -29,7 +29,7 @@ TOKEN = "the-registration-token"
 
 
 @dataclass
-class Uplink:
+class StatusUplink:
     """One uplink and its metrics."""
 
     fleet: Fleet
@@ -53,14 +53,14 @@ class Uplink:
 
 
 @dataclass
-class Scene:
+class SharedInstance:
     """A store, and the uplinks that share one instance."""
 
     store: Store
     slug: str
-    uplinks: list[Uplink] = field(default_factory=list)
+    uplinks: list[StatusUplink] = field(default_factory=list)
 
-    def start(self, takaro_url: str, token: str | None = TOKEN) -> Uplink:
+    def start(self, takaro_url: str, token: str | None = TOKEN) -> StatusUplink:
         registry = CollectorRegistry()
         metrics = UplinkMetrics(registry)
         instance = Instance(
@@ -72,7 +72,7 @@ class Scene:
         context = UplinkContext(takaro_url, self.store, metrics, partial(identify_turn, self.store), 50.0)
         started = Fleet(context, FleetTimes(renew_every_s=0.1, measure_every_s=0.05))
         started.update({self.slug: instance})
-        self.uplinks.append(Uplink(started, metrics, registry, asyncio.create_task(started.run())))
+        self.uplinks.append(StatusUplink(started, metrics, registry, asyncio.create_task(started.run())))
         return self.uplinks[-1]
 
     async def append(self, *events: GameEvent) -> None:
@@ -91,85 +91,85 @@ def player(number: int) -> GameEvent:
 
 
 @pytest.fixture
-async def scene(store: Store, slug: str) -> AsyncIterator[Scene]:
-    scene = Scene(store, slug)
-    yield scene
-    for uplink in scene.uplinks:
+async def shared(store: Store, slug: str) -> AsyncIterator[SharedInstance]:
+    shared = SharedInstance(store, slug)
+    yield shared
+    for uplink in shared.uplinks:
         await cancelled(uplink.running)
 
 
-async def test_without_takaro_the_metrics_show_backlog_and_mod(scene: Scene) -> None:
-    uplink = scene.start(f"ws://127.0.0.1:{free_port()}")
-    await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
-    assert uplink.shows(scene.slug, "oldest_event_timestamp_seconds") == 0
-    assert uplink.shows(scene.slug, "mod_contact_timestamp_seconds") == 0
-    await scene.append(line("one"), line("two"))
-    await until(lambda: uplink.shows(scene.slug, "backlog_events") == 2)
-    await until(lambda: (uplink.shows(scene.slug, "mod_contact_timestamp_seconds") or 0) > 0)
-    assert (uplink.shows(scene.slug, "backlog_bytes") or 0) > 0
-    assert (uplink.shows(scene.slug, "oldest_event_timestamp_seconds") or 0) > 1_700_000_000
-    assert uplink.shows(scene.slug, "takaro_state", "ready") is None
+async def test_without_takaro_the_metrics_show_backlog_and_mod(shared: SharedInstance) -> None:
+    uplink = shared.start(f"ws://127.0.0.1:{free_port()}")
+    await until(lambda: uplink.shows(shared.slug, "backlog_events") == 0)
+    assert uplink.shows(shared.slug, "oldest_event_timestamp_seconds") == 0
+    assert uplink.shows(shared.slug, "mod_contact_timestamp_seconds") == 0
+    await shared.append(line("one"), line("two"))
+    await until(lambda: uplink.shows(shared.slug, "backlog_events") == 2)
+    await until(lambda: (uplink.shows(shared.slug, "mod_contact_timestamp_seconds") or 0) > 0)
+    assert (uplink.shows(shared.slug, "backlog_bytes") or 0) > 0
+    assert (uplink.shows(shared.slug, "oldest_event_timestamp_seconds") or 0) > 1_700_000_000
+    assert uplink.shows(shared.slug, "takaro_state", "ready") is None
     assert uplink.value("leases_owned") == uplink.value("leases_wanted") == 1
 
 
-async def test_dead_letters_are_shown_by_instance_also_without_an_owner(scene: Scene) -> None:
+async def test_dead_letters_are_shown_by_instance_also_without_an_owner(shared: SharedInstance) -> None:
     letter = DeadEvent("unknown-type", "nobody knows it", b"{}")
-    stream = EventStream(scene.store, scene.slug)
+    stream = EventStream(shared.store, shared.slug)
     await stream.append(EventBatch([PostedEvent(digest(letter.raw), letter)]))
-    uplink = scene.start(f"ws://127.0.0.1:{free_port()}", token=None)
-    await until(lambda: uplink.shows(scene.slug, "dead_letters") == 1)
+    uplink = shared.start(f"ws://127.0.0.1:{free_port()}", token=None)
+    await until(lambda: uplink.shows(shared.slug, "dead_letters") == 1)
     assert uplink.value("leases_wanted") == 0
 
 
-async def test_a_refused_identify_is_counted_by_its_reason(scene: Scene) -> None:
+async def test_a_refused_identify_is_counted_by_its_reason(shared: SharedInstance) -> None:
     async with FaultyTakaro(registration_tokens={"another token"}) as takaro:
-        uplink = scene.start(takaro.url)
+        uplink = shared.start(takaro.url)
         name, reason = "dayz_relay_takaro_identify_refused_total", {"reason": "registration_token"}
         await until(lambda: (uplink.registry.get_sample_value(name, reason) or 0) >= 1)
 
 
-async def test_with_takaro_the_metrics_show_deliveries_and_their_latency(scene: Scene) -> None:
+async def test_with_takaro_the_metrics_show_deliveries_and_their_latency(shared: SharedInstance) -> None:
     async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
-        uplink = scene.start(takaro.url)
-        await until(lambda: uplink.shows(scene.slug, "instance_events_total") == 0)
-        await scene.append(player(1), player(2), line("one"))
-        await until(lambda: uplink.shows(scene.slug, "instance_events_total") == 3)
+        uplink = shared.start(takaro.url)
+        await until(lambda: uplink.shows(shared.slug, "instance_events_total") == 0)
+        await shared.append(player(1), player(2), line("one"))
+        await until(lambda: uplink.shows(shared.slug, "instance_events_total") == 3)
         assert uplink.value("event_seconds_count") >= 1
         assert 0 <= uplink.value("event_seconds_sum") < 10
-        assert uplink.shows(scene.slug, "takaro_state", "ready") == 1
-        await until(lambda: uplink.shows(scene.slug, "players_online") == 2)
-        await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
+        assert uplink.shows(shared.slug, "takaro_state", "ready") == 1
+        await until(lambda: uplink.shows(shared.slug, "players_online") == 2)
+        await until(lambda: uplink.shows(shared.slug, "backlog_events") == 0)
 
 
-async def test_an_instance_has_metrics_at_one_uplink_at_a_time(scene: Scene) -> None:
-    def owners() -> list[Uplink]:
-        return [one for one in scene.uplinks if one.shows(scene.slug, "backlog_events") is not None]
+async def test_an_instance_has_metrics_at_one_uplink_at_a_time(shared: SharedInstance) -> None:
+    def owners() -> list[StatusUplink]:
+        return [one for one in shared.uplinks if one.shows(shared.slug, "backlog_events") is not None]
 
     async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
         for _ in range(2):
-            scene.start(takaro.url)
+            shared.start(takaro.url)
         await until(lambda: len(owners()) == 1)
         (owner,) = owners()
-        (other,) = [one for one in scene.uplinks if one is not owner]
+        (other,) = [one for one in shared.uplinks if one is not owner]
         await cancelled(owner.running)
         await until(lambda: owners() == [other])
 
 
-async def test_a_removed_instance_has_no_metrics_any_more(scene: Scene) -> None:
-    uplink = scene.start(f"ws://127.0.0.1:{free_port()}")
-    await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
+async def test_a_removed_instance_has_no_metrics_any_more(shared: SharedInstance) -> None:
+    uplink = shared.start(f"ws://127.0.0.1:{free_port()}")
+    await until(lambda: uplink.shows(shared.slug, "backlog_events") == 0)
     uplink.fleet.update({})
-    await until(lambda: scene.slug not in "".join(uplink.metrics.instances.pieces()))
+    await until(lambda: shared.slug not in "".join(uplink.metrics.instances.pieces()))
     await until(lambda: uplink.value("leases_wanted") == 0)
 
 
-async def test_one_uplink_shows_the_backlog_of_a_server_without_a_token(scene: Scene) -> None:
+async def test_one_uplink_shows_the_backlog_of_a_server_without_a_token(shared: SharedInstance) -> None:
     takaro_url = f"ws://127.0.0.1:{free_port()}"
-    uplinks = [scene.start(takaro_url, token=None) for _ in range(2)]
-    await scene.append(line("one"), line("two"))
+    uplinks = [shared.start(takaro_url, token=None) for _ in range(2)]
+    await shared.append(line("one"), line("two"))
 
     def status() -> list[float | None]:
-        return sorted(filter(None, (one.shows(scene.slug, "backlog_events") for one in uplinks)))
+        return sorted(filter(None, (one.shows(shared.slug, "backlog_events") for one in uplinks)))
 
     await until(lambda: status() == [2.0])
     await until(lambda: sorted(len(one.states()) for one in uplinks) == [0, 1])
@@ -177,19 +177,19 @@ async def test_one_uplink_shows_the_backlog_of_a_server_without_a_token(scene: S
     assert all(one.value("leases_wanted") == 0 for one in uplinks)
     for one in uplinks:
         one.fleet.update({})
-    await until(lambda: not any(scene.slug in "".join(one.metrics.instances.pieces()) for one in uplinks))
+    await until(lambda: not any(shared.slug in "".join(one.metrics.instances.pieces()) for one in uplinks))
     await until(lambda: not any(one.states() for one in uplinks))
 
 
-async def test_a_server_keeps_its_metrics_when_it_gets_a_token(scene: Scene) -> None:
+async def test_a_server_keeps_its_metrics_when_it_gets_a_token(shared: SharedInstance) -> None:
     async with FaultyTakaro(registration_tokens={TOKEN}, ask_location=False) as takaro:
-        uplink = scene.start(takaro.url, token=None)
-        await until(lambda: uplink.shows(scene.slug, "backlog_events") == 0)
+        uplink = shared.start(takaro.url, token=None)
+        await until(lambda: uplink.shows(shared.slug, "backlog_events") == 0)
         (instance,) = uplink.fleet.instances.values()
         with_token = instance.model_copy(update={"registration_token": SecretStr(TOKEN)})
-        uplink.fleet.update({scene.slug: with_token})
-        await until(lambda: uplink.shows(scene.slug, "takaro_state", "ready") == 1)
+        uplink.fleet.update({shared.slug: with_token})
+        await until(lambda: uplink.shows(shared.slug, "takaro_state", "ready") == 1)
         await until(lambda: uplink.states() == {"never_called": 1})
-        await scene.append(line("one"))
+        await shared.append(line("one"))
         await until(lambda: uplink.states() == {"up": 1})
-        await until(lambda: uplink.shows(scene.slug, "backlog_events") is not None)
+        await until(lambda: uplink.shows(shared.slug, "backlog_events") is not None)

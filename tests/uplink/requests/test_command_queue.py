@@ -68,7 +68,7 @@ class Asker:
         return self.registry.get_sample_value("dayz_relay_results_unclaimed_total") or 0.0
 
 
-class Scene:
+class SharedStream:
     def __init__(self, store: Store, slug: str) -> None:
         self.store = store
         self.slug = slug
@@ -104,107 +104,107 @@ def stand_still(for_s: float) -> None:
 
 
 @pytest.fixture
-async def scene(store: Store, slug: str) -> AsyncIterator[Scene]:
-    scene = Scene(store, slug)
-    yield scene
-    for asker in scene.askers:
+async def shared(store: Store, slug: str) -> AsyncIterator[SharedStream]:
+    shared = SharedStream(store, slug)
+    yield shared
+    for asker in shared.askers:
         await cancelled(asker.activity)
 
 
-async def test_each_of_two_uplinks_gets_its_own_results_and_leaves_the_others(scene: Scene) -> None:
-    owner, other = scene.begin(), scene.begin()
+async def test_each_of_two_uplinks_gets_its_own_results_and_leaves_the_others(shared: SharedStream) -> None:
+    owner, other = shared.begin(), shared.begin()
     await owner.lease.renew()
     asked = [asker.ask() for asker in (owner, other, owner, other)]
-    await scene.handed(4)
+    await shared.handed(4)
     for operation_id, _ in asked:
-        await scene.complete(operation_id, operation_id)
+        await shared.complete(operation_id, operation_id)
     answers = await asyncio.gather(*(answer for _, answer in asked))
     assert answers == [Outcome(operation_id) for operation_id, _ in asked]
-    await until(lambda: _none_left(scene))
+    await until(lambda: _none_left(shared))
     assert owner.unclaimed == other.unclaimed == 0
 
 
-async def test_results_of_refreshes_are_read_together_and_others_at_once(scene: Scene) -> None:
-    owner = scene.begin(read_refreshes_every_s=1.0)
+async def test_results_of_refreshes_are_read_together_and_others_at_once(shared: SharedStream) -> None:
+    owner = shared.begin(read_refreshes_every_s=1.0)
     await owner.lease.renew()
     refreshes = [owner.ask(request_waits=False) for _ in range(8)]
-    await scene.handed(8)
+    await shared.handed(8)
     # Together: after it has found results, it reads at once again.
-    await asyncio.gather(*(scene.complete(operation_id, "a refresh") for operation_id, _ in refreshes))
+    await asyncio.gather(*(shared.complete(operation_id, "a refresh") for operation_id, _ in refreshes))
     await asyncio.gather(*(answer for _, answer in refreshes))
     assert owner.stream.reads <= 2  # two, if a moment of reading lies between them
 
 
-async def test_a_result_that_a_request_waits_for_is_read_at_once(scene: Scene) -> None:
-    owner = scene.begin(read_refreshes_every_s=100.0)
+async def test_a_result_that_a_request_waits_for_is_read_at_once(shared: SharedStream) -> None:
+    owner = shared.begin(read_refreshes_every_s=100.0)
     await owner.lease.renew()
     operation_id, answer = owner.ask()
-    await scene.handed(1)
-    await scene.complete(operation_id, "for Takaro")
+    await shared.handed(1)
+    await shared.complete(operation_id, "for Takaro")
     assert await asyncio.wait_for(answer, 30.0) == Outcome("for Takaro")
 
 
-async def _none_left(scene: Scene) -> bool:
-    return await scene.left() == 0
+async def _none_left(shared: SharedStream) -> bool:
+    return await shared.left() == 0
 
 
-async def test_without_the_lease_results_are_found_without_a_hint(scene: Scene) -> None:
-    former = scene.begin()
+async def test_without_the_lease_results_are_found_without_a_hint(shared: SharedStream) -> None:
+    former = shared.begin()
     operation_id, answer = former.ask()
-    await scene.handed(1)
-    assert await scene.commands.complete(operation_id, Outcome("late"), {})
+    await shared.handed(1)
+    assert await shared.commands.complete(operation_id, Outcome("late"), {})
     assert await asyncio.wait_for(answer, 30.0) == Outcome("late")
 
 
-async def test_an_unclaimed_result_is_counted_once_by_the_owner(scene: Scene) -> None:
-    killed, owner, other = (scene.begin(picked_up_within_s=0.2) for _ in range(3))
+async def test_an_unclaimed_result_is_counted_once_by_the_owner(shared: SharedStream) -> None:
+    killed, owner, other = (shared.begin(picked_up_within_s=0.2) for _ in range(3))
     await owner.lease.renew()
     operation_id, answer = killed.ask()
-    await scene.handed(1)
+    await shared.handed(1)
     await cancelled(killed.activity)
-    await scene.complete(operation_id, "to nobody")
+    await shared.complete(operation_id, "to nobody")
 
     async def counted() -> bool:
-        for asker in scene.askers:
+        for asker in shared.askers:
             asker.command_queue.results.wake()  # as each renewal of the lease does while results wait
         return owner.unclaimed == 1
 
     await until(counted)
-    assert await scene.left() == 0
+    assert await shared.left() == 0
     assert other.unclaimed == 0
     await cancelled(answer)
 
 
-async def test_a_command_that_is_cut_short_has_ended_as_well(scene: Scene) -> None:
+async def test_a_command_that_is_cut_short_has_ended_as_well(shared: SharedStream) -> None:
     """Else it would be missing among the failed commands of the page and of the API."""
-    asker = scene.begin()
+    asker = shared.begin()
     _, answer = asker.ask()
-    await scene.handed(1)
+    await shared.handed(1)
     await cancelled(answer)
     assert asker.ended == [failures.CUT_SHORT]
 
 
-async def test_results_are_found_in_a_new_stream_with_lower_ids(scene: Scene) -> None:
-    owner = scene.begin(kept_s=0.0)
+async def test_results_are_found_in_a_new_stream_with_lower_ids(shared: SharedStream) -> None:
+    owner = shared.begin(kept_s=0.0)
     await owner.lease.renew()
-    results = keys_of(scene.slug).results
+    results = keys_of(shared.slug).results
     future = b'{"value":null,"error":""}'
-    await scene.store.send("XADD", results, "9999999999999-0", "operation", "x", "outcome", future)
+    await shared.store.send("XADD", results, "9999999999999-0", "operation", "x", "outcome", future)
     owner.command_queue.results.wake()
     await until(lambda: owner.stream.reads)
-    await scene.store.send("DEL", results)  # it expired
+    await shared.store.send("DEL", results)  # it expired
     operation_id, answer = owner.ask()
-    await scene.handed(1)
-    await scene.complete(operation_id, "found")
+    await shared.handed(1)
+    await shared.complete(operation_id, "found")
     assert await asyncio.wait_for(answer, 30.0) == Outcome("found")
 
 
-async def test_results_expire(scene: Scene) -> None:
-    asker = scene.begin()
+async def test_results_expire(shared: SharedStream) -> None:
+    asker = shared.begin()
     operation_id, answer = asker.ask()
-    await scene.handed(1)
-    await scene.complete(operation_id, "answer")
-    assert 0 < await scene.store.send("PTTL", keys_of(scene.slug).results) <= KEYS_EXPIRE_MS
+    await shared.handed(1)
+    await shared.complete(operation_id, "answer")
+    assert 0 < await shared.store.send("PTTL", keys_of(shared.slug).results) <= KEYS_EXPIRE_MS
     await answer
 
 
@@ -235,52 +235,54 @@ async def test_a_command_that_redis_refuses_is_not_delivered_with_the_reason(slu
 
 
 async def test_a_command_that_could_not_be_queued_in_time_is_not_delivered(
-    scene: Scene, redis_server: RedisServer
+    shared: SharedStream, redis_server: RedisServer
 ) -> None:
-    owner = scene.begin(answer_within_s=0.3, give_up_within_s=30.0)
+    owner = shared.begin(answer_within_s=0.3, give_up_within_s=30.0)
     await owner.lease.renew()
     with redis_server.stopped():
         _, asked = owner.ask()
         await asyncio.sleep(0.4)  # by then it has given up, and asks how far the command came
     failure = await asked
     assert isinstance(failure, CommandFailure) and failure.error.startswith("not delivered")
-    assert await scene.commands.take() == []
+    assert await shared.commands.take() == []
 
 
-async def test_a_result_that_is_unread_when_the_time_is_up_is_the_answer(scene: Scene) -> None:
-    asker = scene.begin(answer_within_s=2.0, give_up_within_s=30.0, read_within_s=30.0)
+async def test_a_result_that_is_unread_when_the_time_is_up_is_the_answer(shared: SharedStream) -> None:
+    asker = shared.begin(answer_within_s=2.0, give_up_within_s=30.0, read_within_s=30.0)
     await asker.lease.renew()
     operation_id, answer = asker.ask()
-    await scene.handed(1)
-    assert await scene.commands.complete(operation_id, Outcome("without a hint"), {})
+    await shared.handed(1)
+    assert await shared.commands.complete(operation_id, Outcome("without a hint"), {})
     assert await asyncio.wait_for(answer, 30.0) == Outcome("without a hint")
 
 
-async def test_a_command_that_is_given_up_while_the_loop_stands_still_is_not_delivered(scene: Scene) -> None:
+async def test_a_command_that_is_given_up_while_the_loop_stands_still_is_not_delivered(
+    shared: SharedStream,
+) -> None:
     """Redis answers in time, and only this process is slow to read it: the store is not away."""
-    await scene.commands.give_up("another command")  # so Redis knows the script
-    asker = scene.begin(answer_within_s=0.5, give_up_within_s=0.7)
+    await shared.commands.give_up("another command")  # so Redis knows the script
+    asker = shared.begin(answer_within_s=0.5, give_up_within_s=0.7)
     _, answer = asker.ask()
 
     async def queued() -> bool:
-        return bool(await scene.store.send("ZCARD", keys_of(scene.slug).waiting))
+        return bool(await shared.store.send("ZCARD", keys_of(shared.slug).waiting))
 
     await until(queued)
     await asyncio.sleep(0.4)
-    await scene.store.send("CLIENT", "PAUSE", 300, "ALL")  # longer than until the command is given up
+    await shared.store.send("CLIENT", "PAUSE", 300, "ALL")  # longer than until the command is given up
     await asyncio.sleep(0.2)
     stand_still(0.9)  # until its time to be given up is over
     result = await answer
     assert isinstance(result, CommandFailure) and result.cause is CommandEnd.NEVER_SEEN
 
 
-async def test_an_uplink_that_leaves_queues_no_refresh(scene: Scene) -> None:
-    asker = scene.begin()
+async def test_an_uplink_that_leaves_queues_no_refresh(shared: SharedStream) -> None:
+    asker = shared.begin()
     now_s = time.monotonic()
     leaving_by = closing_times(now_s, now_s + 30.0, mod_polls=True, has_successor=True)
     ending = asyncio.create_task(asker.command_queue.leave(leaving_by))
     await asyncio.sleep(0)
     _, answer = asker.ask(request_waits=False)
     assert isinstance(await answer, CommandFailure)
-    assert await scene.commands.take() == []
+    assert await shared.commands.take() == []
     await cancelled(ending)

@@ -18,7 +18,7 @@ from services.uplink.connection.link_times import LinkTimes
 from services.uplink.requests import handler
 from services.uplink.requests.mirror.mirror import Mirror
 from services.uplink.takaro import frames
-from tests.support.linked import Linked, Uplink
+from tests.support.linked import Linked, LinkedUplink
 from tests.support.log_lines import without_repetitions
 from tests.support.waiting import until
 
@@ -41,7 +41,7 @@ async def waiting(linked: Linked, count: int) -> None:
     await until(queued)
 
 
-async def left(uplink: Uplink, within_s: float, **how: bool) -> None:
+async def left(uplink: LinkedUplink, within_s: float, **how: bool) -> None:
     await uplink.hand_over()
     await uplink.leave(within_s, **how)
     await uplink.running

@@ -13,7 +13,7 @@ from services.relay.service.http.client import HttpAnswer, call
 
 
 @dataclass
-class Peer:
+class RawServer:
     answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n"
     port: int = 0
     heads: list[str] = field(default_factory=list)
@@ -29,8 +29,8 @@ class Peer:
 
 
 @pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    peer = Peer()
+async def peer() -> AsyncIterator[RawServer]:
+    peer = RawServer()
     async with await asyncio.start_server(peer.serve, "127.0.0.1", 0) as server:
         peer.port = server.sockets[0].getsockname()[1]
         yield peer
@@ -38,31 +38,31 @@ async def peer() -> AsyncIterator[Peer]:
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
 async def test_a_proxy_of_the_environment_is_not_used(
-    peer: Peer, name: str, monkeypatch: pytest.MonkeyPatch
+    peer: RawServer, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert (await peer.get()).succeeded
 
 
-async def test_a_redirect_is_an_answer_and_not_followed(peer: Peer) -> None:
+async def test_a_redirect_is_an_answer_and_not_followed(peer: RawServer) -> None:
     peer.answer = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\n"
     answer = await peer.get()
     assert (answer.status, answer.succeeded, len(peer.heads)) == (302, False, 1)
 
 
 @pytest.mark.parametrize("max_bytes", [0, 1, 10, 1000])
-async def test_a_body_is_read_up_to_its_limit(peer: Peer, max_bytes: int) -> None:
+async def test_a_body_is_read_up_to_its_limit(peer: RawServer, max_bytes: int) -> None:
     peer.answer = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 500
     assert (await peer.get(max_bytes)).body == b"x" * min(500, max_bytes)
 
 
-async def test_an_answer_that_is_not_http_is_a_value_error(peer: Peer) -> None:
+async def test_an_answer_that_is_not_http_is_a_value_error(peer: RawServer) -> None:
     peer.answer = b"+PONG\r\n"
     with pytest.raises(ValueError, match="it does not answer as a web server does"):
         await peer.get()
 
 
-async def test_a_head_without_an_end_is_refused(peer: Peer) -> None:
+async def test_a_head_without_an_end_is_refused(peer: RawServer) -> None:
     peer.answer = b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000
     with pytest.raises(ValueError, match="it does not answer as a web server does"):
         await peer.get()
@@ -79,7 +79,7 @@ async def test_an_impossible_url_is_an_error_that_callers_expect(url: str) -> No
         await call("GET", url, within_s=30.0, max_bytes=0)
 
 
-async def test_no_url_is_logged(peer: Peer, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_url_is_logged(peer: RawServer, caplog: pytest.LogCaptureFixture) -> None:
     """The path of a webhook and the key of a mod are secrets. httpx logs each URL at INFO."""
     caplog.set_level(logging.INFO)
     await peer.get()

@@ -68,7 +68,7 @@ async def hook() -> AsyncIterator[Hook]:
 QUICK = AlertTimes(check_every_s=0.02, gather_s=0.02, message_every_s=0.02, first_pause_s=0.02)
 
 
-class Uplink:
+class AlertingUplink:
     """One uplink's AlertSender, what it sees, and what it has counted."""
 
     def __init__(self, settings: Alerts, store: Store, times: AlertTimes) -> None:
@@ -90,8 +90,8 @@ class Uplink:
 
 
 @contextlib.asynccontextmanager
-async def an_uplink(settings: Alerts, store: Store, **times: Any) -> AsyncIterator[Uplink]:
-    uplink = Uplink(settings, store, replace(QUICK, **times))
+async def an_uplink(settings: Alerts, store: Store, **times: Any) -> AsyncIterator[AlertingUplink]:
+    uplink = AlertingUplink(settings, store, replace(QUICK, **times))
     yield uplink
     await cancelled(uplink.running)
 

@@ -20,7 +20,7 @@ from tests.support.waiting import until
 PLACE = {"x": 1.0, "y": 2.0, "z": 3.0}
 
 
-class Owner:
+class MirrorOwner:
     """The mirror of one uplink, and its lease."""
 
     def __init__(self, store: Store, slug: str) -> None:
@@ -38,7 +38,7 @@ class Owner:
 
 
 async def test_changes_are_kept_until_the_lease_is_ours(store: Store, slug: str) -> None:
-    owner = Owner(store, slug)
+    owner = MirrorOwner(store, slug)
     owner.sees("1", 100.0)
     await owner.persistence.save()
     assert await store.send("HLEN", keys_of(slug).mirror) == 0
@@ -50,7 +50,7 @@ async def test_changes_are_kept_until_the_lease_is_ours(store: Store, slug: str)
 async def test_a_former_owners_save_is_refused_and_counted_and_its_changes_are_kept(
     store: Store, slug: str
 ) -> None:
-    owner = Owner(store, slug)
+    owner = MirrorOwner(store, slug)
     await owner.lease.renew()
     await store.send("HSET", keys_of(slug).lease, "token", "somebody else")
     owner.sees("1", 100.0)
@@ -62,7 +62,7 @@ async def test_a_former_owners_save_is_refused_and_counted_and_its_changes_are_k
 async def test_an_uplink_that_stood_by_loads_the_last_save_and_keeps_what_is_newer(
     store: Store, slug: str
 ) -> None:
-    first, second = Owner(store, slug), Owner(store, slug)
+    first, second = MirrorOwner(store, slug), MirrorOwner(store, slug)
     await first.lease.renew()
     running = asyncio.create_task(second.persistence.run())
     second.sees("2", 200.0, x=22.0)
@@ -80,7 +80,7 @@ async def test_an_uplink_that_stood_by_loads_the_last_save_and_keeps_what_is_new
 async def test_changes_that_could_not_be_saved_in_time_are_kept(
     store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner = Owner(store, slug)
+    owner = MirrorOwner(store, slug)
     await owner.lease.renew()
     owner.sees("1", 100.0)
     with monkeypatch.context() as standstill, pytest.raises(TimeoutError):
