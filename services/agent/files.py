@@ -77,7 +77,7 @@ def head_of(beginning: bytes, offset: int) -> Head:
 
 @dataclass(slots=True, eq=False)
 class KnownFile:
-    """A log that is there, or was. It stays the same object under another name.
+    """A log that exists, or existed. A renamed log keeps its object.
 
     `beginning` are its first bytes as they were last read. `seen` is what the last read found. `original` is
     the log of which it is a copy.

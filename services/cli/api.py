@@ -25,7 +25,7 @@ PAGE = 1_000
 NAMED = 10  # maximum number of servers that are listed if the named one does not exist
 
 FIXED_BY_API = {"read_only_token", "store_away", "dead_letter_not_found", "too_many_streams"}
-"""Errors whose `fix` is for people at a terminal, too; those of others name calls of the API."""
+"""Errors whose `fix` a terminal can show; the fixes of all others name calls of the API."""
 
 _OPTIONS = {
     "name": "--name",
@@ -66,7 +66,7 @@ class RelayApi:
         import httpx
 
         if method != "GET" and not self._is_known:
-            await self.get("/servers", limit=1)  # a change, and its secrets, are for a relay alone
+            await self.get("/servers", limit=1)  # a change, and its secrets, may only go to a relay
         within_s = ANSWER_WITHIN_S if method == "GET" else CHANGE_WITHIN_S
         timeout = httpx.Timeout(within_s, connect=CONNECT_WITHIN_S)
         try:

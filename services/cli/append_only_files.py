@@ -1,8 +1,8 @@
 """Checks the files of the embedded store after a power cut, and mends them where nothing is lost by it.
 
 A Valkey keeps `appendonlydir`: a base (the data as of some moment), what was written since, and a manifest
-that names them. Each is synced before what depends on it is answered, so a power cut can only tear the end
-of the last file, which was never answered for. Anything else is named, and left to a person.
+that names them. Each is synced before what depends on it is answered, so a power cut can only tear the end of
+the last file, whose writes had no answer yet. Anything else is named, and left to a person.
 """
 
 import mmap

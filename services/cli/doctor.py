@@ -105,7 +105,7 @@ async def _definitions(store: Store, settings: Settings) -> dict[str, DefinedIns
 
 
 async def _instances(store: Store, settings: Settings) -> list[Verdict]:
-    """Why each server that is not up is not, and the fix. Servers that are up are only counted."""
+    """Why servers are not up, and the fixes. Servers that are up are only counted."""
     defined = await _definitions(store, settings)
     if not defined:
         return [

@@ -68,7 +68,7 @@ def show_help(words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     sys.excepthook = logs.uncaught
-    if isinstance(sys.stdout, TextIOWrapper):  # a pipe on Windows takes the letters of its code page alone
+    if isinstance(sys.stdout, TextIOWrapper):  # a pipe on Windows takes only the letters of its code page
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = get_command(app).main(argv, prog_name=NAME, standalone_mode=False)

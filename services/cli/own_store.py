@@ -124,7 +124,7 @@ def end(url: str) -> None:
 
 
 async def _wait_until_it_answers(url: str) -> None:
-    """Gives up after READY_WITHIN_S: the services bear with a store that takes longer to load."""
+    """Gives up after READY_WITHIN_S: the services wait for a store that takes longer to load."""
     with suppress(TimeoutError):
         async with asyncio.timeout(READY_WITHIN_S):
             # In a thread, which closes its connection also when nobody waits for the answer any more.

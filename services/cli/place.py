@@ -52,7 +52,7 @@ class ApiPlace(NamedTuple):
 
 
 async def find(given: Given, environ: Mapping[str, str] = os.environ) -> ApiPlace:
-    """The relay that is meant. Raises ConfigError, StoreError."""
+    """The relay that the command line means. Raises ConfigError, StoreError."""
     token, said = _given_token(given)
     url = given.url
     if url and url == environ.get("DAYZ_RELAY_URL") and MOD_PATH in url:

@@ -1,4 +1,4 @@
-"""Starts the processes of one relay and ends them, with what the system has for it."""
+"""Starts and ends the processes of one relay, by the means of the operating system."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ if sys.platform == "win32":
     import win32api
     import win32job
 
-    # Windows has no signals between processes: only this event, and an end without a word.
+    # Windows has no signals between processes: only this event, and a kill.
     ASK_TO_END, END_NOW = signal.CTRL_BREAK_EVENT, signal.SIGTERM
 else:
     import ctypes

@@ -28,7 +28,7 @@ def make_app(
 
     @app.exception_handler(404)
     async def no_such_call(_: Request, __: Exception) -> Response:
-        """What a person reads who opens the mod's TakaroApiUrl in a browser, to see whether it is right."""
+        """The text for a person who opens the mod's TakaroApiUrl in a browser to check it."""
         what = "the relay is here, but has no such call: with /health behind the address it shows its state"
         return JSONResponse({"error": what}, 404)
 

@@ -58,10 +58,10 @@ async def list_events(
     """List the last events: those that wait for Takaro, and those that have ended.
 
     Ended ones are known while somebody looks. The first call may take two seconds. With `Accept:
-    text/event-stream` the answer is a stream of messages `event`: the last ones, the oldest first, then
-    what comes. With `Last-Event-ID` it goes on behind that message, at any modapi, without a repeat or a
-    gap as long as not more than 50 events have ended meanwhile, which is what the relay remembers of a
-    server; of more, the oldest are left out.
+    text/event-stream` the answer is a stream of messages `event`: the last ones, the oldest first, then new
+    ones. With `Last-Event-ID` it goes on behind that message, at any modapi, without a repeat or a gap as
+    long as not more than 50 events have ended meanwhile, which is what the relay remembers of a server; of
+    more, the oldest are left out.
     """
     if wanted(request):
         return await _stream(context, row, {"event"}, limit, request, last_event_id)
@@ -93,7 +93,7 @@ async def list_commands(
 
 @router.post("/messages")
 async def send_message(slug: str, message: models.NewMessage, context: Context) -> models.ServerCommand:
-    """Send a message to everybody on the server, and wait for what becomes of it: up to ten seconds."""
+    """Send a message to everybody on the server, and wait for its outcome: up to ten seconds."""
     messages.check_enabled((await context.fleet.row(slug)).definition)
     most_waiting = context.settings.limits.open_commands
     try:

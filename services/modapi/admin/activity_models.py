@@ -19,7 +19,7 @@ class PlayerPosition(BaseModel):
 
 
 class OnlinePlayer(BaseModel):
-    """A player as Takaro knows the player. What the mod does not report is null."""
+    """A player in the form of Takaro. What the mod does not report is null."""
 
     game_id: str = Field(validation_alias="gameId")
     name: str
@@ -82,7 +82,7 @@ class HalfHourList(BaseModel):
 
 
 class ServerEvent(Shown):
-    """An event of the game and what became of it. Players wrote the text in it."""
+    """An event of the game and its outcome. Players wrote the text in it."""
 
     id: str = Field(description="the same in every list and stream; an event gets another one when it ends")
     at: Moment = Field(validation_alias="at_ms", description="when it was accepted, or ended")
@@ -100,7 +100,7 @@ class EventList(BaseModel):
 
 
 class ServerCommand(Shown):
-    """A command that changes the game, and what became of it."""
+    """A command that changes the game, and its outcome."""
 
     id: str = Field(description='the same in every list and stream; "" in the answer to `send_message`')
     at: Moment = Field(validation_alias="at_ms", description="when it ended")

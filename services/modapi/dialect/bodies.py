@@ -19,7 +19,7 @@ from services.relay.protocol.records import DeadEvent
 MAX_EVENTS = 5_000
 """Number of events read of one batch; a mod sends at most 50. The rest becomes one dead letter."""
 
-# The start of an event: an object with a key, after a comma or another object. Nothing else looks like it,
+# The start of an event: an object with a key, after a comma or another object. Nothing else has this form,
 # because inside a string of good JSON the quote is escaped, and no event has a list of objects. Broken JSON
 # in front of it, such as an open string, cannot hide it.
 _NEXT_EVENT = re.compile(r'(?:,|(?<=\}))\s*+(?=\{\s*+"[\w-]{1,40}+"\s*+:)')

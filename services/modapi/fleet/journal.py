@@ -1,4 +1,4 @@
-"""The last of what happened, numbered, for any number of readers that follow it at their own pace."""
+"""The last items of a feed, numbered: any number of readers follow it at their own pace."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ class Journal(Generic[T]):
                     await self._news.wait()
 
     def forget(self) -> None:
-        """Begins anew behind a gap: no reader can go on where it was."""
+        """Starts again behind a gap: readers of earlier items have to begin anew."""
         self._items.clear()
         self._bytes = 0
         self.number += 1

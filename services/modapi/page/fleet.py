@@ -64,7 +64,7 @@ class View:
 
 
 class ShownPage(NamedTuple):
-    """The rows of one page of the table, out of how many that fit the filter."""
+    """One page of the table, and how many rows fit the filter."""
 
     rows: list[ServerRow]
     found: int

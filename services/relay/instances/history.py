@@ -22,7 +22,7 @@ _MINUTE_FIELDS = tuple(f"m{minute}" for minute in range(KEPT_MINUTES))
 HALF_HOURS = 48
 LENGTH_S = 1_800
 KEPT = 2 * HALF_HOURS
-"""Number of half hours whose seconds are kept: older ones than are shown tell that the instance was there."""
+"""Number of half hours whose seconds are kept: the older ones show that the instance existed."""
 
 SLACK_S = 90  # seconds of a half hour that a link that was up may lack: the owner writes once a minute
 

@@ -33,7 +33,7 @@ class StoreRefused(NotCarriedOut):
 
 
 class LostLease(RelayError):
-    """For nobody: another uplink owns the instance now; stop touching it."""
+    """For no person: another uplink owns the instance now, so stop using it."""
 
 
 class NoSuchInstance(RelayError):

@@ -1,4 +1,4 @@
-"""Redis' clock: which time it shows now, and how old is what it has dated?
+"""Redis' clock: what time does it show now, and how old is a moment that it has dated?
 
 Replies of scripts hold the time, so it is seldom asked for by itself. Two classes answer the two questions:
 

@@ -91,8 +91,8 @@ class InstanceOwner:
             self._run_in_background(self._tend_at_end(renewal.ttl_ms / 1000, preferred, may_move))
 
     async def _tend_at_end(self, left_s: float, preferred: bool, may_move: Callable[[], bool]) -> None:
-        """Looks again when the lease of a dead holder ends, also if the instance belongs to another uplink:
-        if that one does not take it, our patience begins then."""
+        """Renews when the lease of a dead holder ends, also if the instance belongs to another uplink: if
+        that one does not take it, our patience begins then."""
         await asyncio.sleep(left_s + 0.01)
         await self.tend(preferred=preferred, may_move=may_move)
 

@@ -1,7 +1,7 @@
 """Decides which reads go to the mod next, and when. Pure: time is an argument.
 
 Takaro's burst of 3 + 2P reads each 30 s must never reach a mod that polls every 2 s and posts one result at
-a time (protocol.md T16). Equal reads are sent once, in the order of their need, at a few a second.
+a time (protocol.md T16). Equal reads are sent once, the most needed ones first, at a few a second.
 """
 
 from enum import IntEnum, unique
