@@ -49,11 +49,11 @@ def mend(data: Path, *, thorough: bool = False) -> list[str]:
     folder = data / "appendonlydir"
     if not folder.is_dir():
         return []
-    named, told = _manifest(folder)
+    named, notes = _manifest(folder)
     cuts = _damages(folder, named, thorough=thorough)
-    if told:
+    if notes:
         private_files.replace(folder / _MANIFEST, "".join(map(str, named)).encode())
-    return [*told, *(_cut(data, folder / name, end) for name, end in cuts)]
+    return [*notes, *(_cut(data, folder / name, end) for name, end in cuts)]
 
 
 def full_disk(data: Path, needed: int = NEEDED_BYTES) -> str:
@@ -68,8 +68,8 @@ def complaint(data: Path, needed: int = NEEDED_BYTES) -> str:
     try:
         if data.is_dir() and (full := full_disk(data, needed)):
             return full  # first: without room no file can be mended
-        named, told = _manifest(folder) if folder.is_dir() else ([], [])
-        if told or _damages(folder, named, thorough=True):
+        named, notes = _manifest(folder) if folder.is_dir() else ([], [])
+        if notes or _damages(folder, named, thorough=True):
             return f"{folder}: a power cut has torn the end of a file: `dayz-relay up` mends it"
     except ConfigError as error:
         return str(error)

@@ -82,8 +82,8 @@ def _with_options(command: Command) -> Callable[..., int]:
         import asyncio
 
         own = {name: given[name] for name in given.keys() - added}
-        told = asyncio.run(_run(command, _given_in(ctx), own))
-        return tell(told, as_json=given["as_json"]) if isinstance(told, Output) else told
+        output = asyncio.run(_run(command, _given_in(ctx), own))
+        return emit(output, as_json=given["as_json"]) if isinstance(output, Output) else output
 
     parameters = [context, *(one.replace(kind=keyword) for one in ours), *options]
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -105,24 +105,24 @@ def _given_in(ctx: typer.Context) -> Given:
     return Given(**named, is_local=local)
 
 
-def tell(told: Output, *, as_json: bool) -> int:
+def emit(output: Output, *, as_json: bool) -> int:
     """Print it; the exit code. Warnings in an answer go to standard error, but not with --json."""
     if as_json:
-        print_json(told.answer)
-        return told.code
-    for warning in told.answer.get("warnings", ()) if isinstance(told.answer, dict) else ():
+        print_json(output.answer)
+        return output.code
+    for warning in output.answer.get("warnings", ()) if isinstance(output.answer, dict) else ():
         complain(f"warning: {warning}")
-    for part in told.parts:
+    for part in output.parts:
         if isinstance(part, str):
             print(part)
         else:
             from services.cli.tables import show
 
             show(part)
-    if told.note:
-        typer.echo(told.note, err=True)
-    complain(told.trouble)
-    return told.code
+    if output.note:
+        typer.echo(output.note, err=True)
+    complain(output.trouble)
+    return output.code
 
 
 def slugs(ctx: typer.Context) -> list[str]:

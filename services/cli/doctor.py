@@ -40,14 +40,14 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
     """Check and print. Returns 0 if nothing is wrong, 1 if something is. Raises ConfigError."""
     loaded = loaded_from(config)
     settings = loaded.settings
-    told: list[tuple[str, Verdict]] = []
+    shown: list[tuple[str, Verdict]] = []
 
-    def tell(title: str, verdicts: Sequence[Verdict]) -> None:
+    def report(title: str, verdicts: Sequence[Verdict]) -> None:
         clean = [
             replace(one, what=runnable(logs.clean(one.what)), fix=runnable(logs.clean(one.fix)))
             for one in verdicts
         ]
-        told.extend((title, verdict) for verdict in clean)
+        shown.extend((title, verdict) for verdict in clean)
         if as_json:
             return
         show("", Text(title, "bold"))
@@ -57,7 +57,7 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
                 show(Text.assemble("  ", ("fix".ljust(8), "dim"), f" {safe(one.fix)}"))
 
     valid = f"{config} and the environment are" if is_there(config) else "the environment is"
-    tell("Settings", [*(warn(line) for line in warnings_of(loaded)), good(f"{valid} valid")])
+    report("Settings", [*(warn(line) for line in warnings_of(loaded)), good(f"{valid} valid")])
     takaro = asyncio.create_task(doctor_elsewhere.takaro(settings))
     async with contextlib.AsyncExitStack() as held:
         store = None
@@ -67,25 +67,25 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
         except ConfigError as error:
             redis = [bad(str(error))]
         if os.environ.get(COMMAND_VARIABLE):  # in a container of its own
-            tell("Services", await doctor_here.services_of_compose(settings))
+            report("Services", await doctor_here.services_of_compose(settings))
         else:
-            tell("Services", await doctor_here.services(settings, store))
+            report("Services", await doctor_here.services(settings, store))
         if settings.redis.url is None and redis[0].level is VerdictLevel.BAD and (damage := complaint(data)):
             redis = [bad(damage)]  # that is why the store of `up` cannot be used
-        tell("Redis", redis)
+        report("Redis", redis)
         with waiting_for("Takaro"):
             found = await takaro
-        tell("Takaro", found)
-        tell("Servers", await _told(_instances(store, settings)) if store else [UNSEEN])
+        report("Takaro", found)
+        report("Servers", await _verdicts_of(_instances(store, settings)) if store else [UNSEEN])
         if identify:
-            identified = await _told(_identify(store, settings, identify)) if store else [UNSEEN]
-            tell(f"Identify as {identify}", identified)
+            identified = await _verdicts_of(_identify(store, settings, identify)) if store else [UNSEEN]
+            report(f"Identify as {identify}", identified)
         if alerts:
-            tell("Alerts", await doctor_elsewhere.alerts(settings.alerts))
-    levels = Counter(verdict.level for _, verdict in told)
+            report("Alerts", await doctor_elsewhere.alerts(settings.alerts))
+    levels = Counter(verdict.level for _, verdict in shown)
     wrong, notes = levels[VerdictLevel.BAD], levels[VerdictLevel.WARN]
     if as_json:
-        print_json({"ok": not wrong, "verdicts": [{"section": at, **asdict(one)} for at, one in told]})
+        print_json({"ok": not wrong, "verdicts": [{"section": at, **asdict(one)} for at, one in shown]})
     else:
         total = many(wrong, "problem") if wrong else "Nothing is wrong"
         total += f"; {many(notes, 'note')}." if notes else "."
@@ -93,7 +93,7 @@ async def run(config: Path, data: Path, *, identify: str | None, alerts: bool, a
     return int(wrong > 0)
 
 
-async def _told(checks: Awaitable[list[Verdict]]) -> list[Verdict]:
+async def _verdicts_of(checks: Awaitable[list[Verdict]]) -> list[Verdict]:
     try:
         return await checks
     except (StoreError, NoSuchInstance) as error:
@@ -113,16 +113,16 @@ async def _instances(store: Store, settings: Settings) -> list[Verdict]:
         ]
     facts = await facts_of_all(store, list(defined))
     named, of_fleet = wrong_keys(defined, facts, await WrongKeyCalls(store).all())
-    told = [warn(problem.what, problem.fix) for problem in of_fleet]
+    found = [warn(problem.what, problem.fix) for problem in of_fleet]
     up = 0
     for slug, definition in defined.items():
         problems = diagnose(definition, facts[slug], mod_url(settings.modapi), named.get(slug))
         up += not problems
         for problem in problems:
             serious = problem.serious and not definition.disabled
-            told.append((bad if serious else warn)(f"{slug}: {problem.what}", problem.fix))
-    told.sort(key=lambda verdict: verdict.level is not VerdictLevel.BAD)
-    return [*told, good(f"{up:,} up")] if up else told
+            found.append((bad if serious else warn)(f"{slug}: {problem.what}", problem.fix))
+    found.sort(key=lambda verdict: verdict.level is not VerdictLevel.BAD)
+    return [*found, good(f"{up:,} up")] if up else found
 
 
 async def _identify(store: Store, settings: Settings, slug: str) -> list[Verdict]:

@@ -42,7 +42,7 @@ async def takaro(settings: Settings) -> list[Verdict]:
     url = settings.takaro.url
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
-    told: list[Verdict] = []
+    verdicts: list[Verdict] = []
     if settings.takaro.proxy is None:  # else the proxy looks the name up
         try:
             async with asyncio.timeout(WITHIN_S):
@@ -53,18 +53,18 @@ async def takaro(settings: Settings) -> list[Verdict]:
             return [bad(f"the name {host} cannot be looked up: {why}", fix)]
         addresses = sorted({str(one[4][0]) for one in found})
         if addresses != [host]:
-            told.append(good(f"{host} is {', '.join(addresses[:3])}"))
+            verdicts.append(good(f"{host} is {', '.join(addresses[:3])}"))
     try:
         async with _socket(settings) as socket_to, asyncio.timeout(WITHIN_S):
-            told += _clock(socket_to)
+            verdicts += _clock(socket_to)
             greeting = frames.read_frame(await socket_to.recv())
             if isinstance(greeting, Connected):
-                told.append(good(f"{url} greets as Takaro does"))
+                verdicts.append(good(f"{url} greets as Takaro does"))
             else:
-                told.append(bad(f"{url} is no connector of Takaro's: it does not greet", "[takaro] url"))
+                verdicts.append(bad(f"{url} is no connector of Takaro's: it does not greet", "[takaro] url"))
     except Exception as error:
-        told.append(_failed(url, error))
-    return told
+        verdicts.append(_failed(url, error))
+    return verdicts
 
 
 async def identify(settings: Settings, instance: Instance) -> list[Verdict]:
@@ -109,9 +109,9 @@ def _socket(settings: Settings) -> connect:
 
 def _clock(socket_to: ClientConnection) -> list[Verdict]:
     """Compare the clock here with the Date of the answer to the upgrade."""
-    told = socket_to.response.headers.get("Date") if socket_to.response else None
+    date = socket_to.response.headers.get("Date") if socket_to.response else None
     try:
-        apart_s = (parsedate_to_datetime(told or "") - datetime.now(UTC)).total_seconds()
+        apart_s = (parsedate_to_datetime(date or "") - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError):
         return []
     if abs(apart_s) <= CLOCK_APART_S:
@@ -142,13 +142,13 @@ def _failed(url: str, error: Exception) -> Verdict:
 async def alerts(at: Alerts) -> list[Verdict]:
     """Send one message to each address. It says that a server, which does not exist, is back."""
     now_s = time.time()
-    told = [Transition("test", Condition.SILENT, False, now_s, now_s, _SEEN)]
+    transitions = [Transition("test", Condition.SILENT, False, now_s, now_s, _SEEN)]
     targets = (
         ("discord_url", at.discord_url, words.discord),
         ("webhook_url", at.webhook_url, words.generic),
     )
     verdicts = [
-        await _try(f"alerts.{key}", url.get_secret_value(), orjson.dumps(body(told)))
+        await _try(f"alerts.{key}", url.get_secret_value(), orjson.dumps(body(transitions)))
         for key, url, body in targets
         if url is not None
     ]

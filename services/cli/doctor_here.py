@@ -40,22 +40,22 @@ async def store(store: Store) -> list[Verdict]:
     except StoreError as error:
         fix = "is it running? [redis] url says where it is looked for"
         return [bad(f"Redis cannot be used: {error}", fix)]
-    told = [good(facts.described())]
-    told += [bad(line) for line in facts.refusals()]
-    told += [
+    found = [good(facts.described())]
+    found += [bad(line) for line in facts.refusals()]
+    found += [
         warn(f"accepted by [redis] durability: {line}") for line in facts.losses() if not facts.refusals()
     ]
     if shortage := facts.shortage():
-        told.append(bad(shortage, "start the replicas, or lower [redis] replicas"))
+        found.append(bad(shortage, "start the replicas, or lower [redis] replicas"))
     for one in facts.servers:
         if not one.aof_ok:
-            told.append(bad("Redis cannot write its append-only file", "look at its log: is the disk full?"))
+            found.append(bad("Redis cannot write its append-only file", "look at its log: is the disk full?"))
         if one.fullness > FULL:
             what = f"Redis has {one.fullness:.0%} of its memory in use: at 100 % events are refused"
-            told.append(
+            found.append(
                 warn(what, "raise its maxmemory, or find out what is not delivered: `dayz-relay status`")
             )
-    return [*told, *paced]
+    return [*found, *paced]
 
 
 async def _pace_and_clock(store: Store) -> list[Verdict]:
@@ -65,13 +65,13 @@ async def _pace_and_clock(store: Store) -> list[Verdict]:
         seconds, microseconds = await store.run(CLOCK, (UPLINKS,))
         took_s = max(took_s, time.monotonic() - begun_s)
         apart_s = int(seconds) + int(microseconds) / 1e6 - at_s
-    told = [good(f"it answers within {took_s * 1000:.1f} ms")]
+    found = [good(f"it answers within {took_s * 1000:.1f} ms")]
     if took_s > SLOW_S:
-        told = [warn(f"it takes {took_s * 1000:.0f} ms to answer", "is it far away, or its machine busy?")]
+        found = [warn(f"it takes {took_s * 1000:.0f} ms to answer", "is it far away, or its machine busy?")]
     if abs(apart_s) > CLOCKS_APART_S:
         what = f"its clock is {abs(apart_s):.0f} s {'ahead of' if apart_s > 0 else 'behind'} the one here"
-        told.append(warn(what, "set both machines to a time server (NTP)"))
-    return told
+        found.append(warn(what, "set both machines to a time server (NTP)"))
+    return found
 
 
 async def services(settings: Settings, store: Store | None) -> list[Verdict]:
@@ -81,12 +81,12 @@ async def services(settings: Settings, store: Store | None) -> list[Verdict]:
     first verdict says so and has the only fix.
     """
     modapi, uplink = settings.modapi, settings.uplink
-    told = await asyncio.gather(
+    answered = await asyncio.gather(
         _service("modapi", modapi.admin_host, modapi.admin_port, store),
         _service("uplink", uplink.admin_host, uplink.admin_port, store),
     )
-    (modapis, running), (uplinks, _) = told
-    found = [*modapis, *await _door(settings, running=running), *uplinks]
+    (modapis, running), (uplinks, _) = answered
+    found = [*modapis, *await _mods_port(settings, running=running), *uplinks]
     starts = [_start_of("modapi"), _start_of("uplink")]
     if [one.fix for one in found if one.fix in starts] != starts:
         return found
@@ -97,15 +97,15 @@ async def services(settings: Settings, store: Store | None) -> list[Verdict]:
 async def services_of_compose(settings: Settings, hosts: Mapping[str, str] = COMPOSE_HOSTS) -> list[Verdict]:
     """Check whether both services of docker-compose.yml are ready, each in its own container."""
     ports = {"modapi": settings.modapi.admin_port, "uplink": settings.uplink.admin_port}
-    told: list[Verdict] = []
+    found: list[Verdict] = []
     for name, host in hosts.items():
         at = host_and_port(host, ports[name])
         if about := await _readiness(host, ports[name]):
-            told += _answered(name, at, about)
+            found += _answered(name, at, about)
         else:
             fix = f"`{COMPOSE_UP}` starts it; `docker compose logs {name}` says why it ended"
-            told.append(bad(f"{name} does not answer at {at}", fix))
-    return told
+            found.append(bad(f"{name} does not answer at {at}", fix))
+    return found
 
 
 async def _service(name: str, host: str, port: int, store: Store | None) -> tuple[list[Verdict], bool]:
@@ -146,19 +146,19 @@ async def _elsewhere(name: str, store: Store | None) -> tuple[str, dict[str, Any
 def _answered(name: str, at: str, about: dict[str, Any]) -> list[Verdict]:
     """Whether a running service is ready, and how its settings differ from its file, as it says itself."""
     if about["ok"]:
-        told = [good(f"{name} runs on {at} and is ready")]
+        found = [good(f"{name} runs on {at} and is ready")]
     else:
-        told = [bad(f"{name} on {at} is not ready: {about.get('reason')}")]
+        found = [bad(f"{name} on {at} is not ready: {about.get('reason')}")]
     if refused := about.get("settings_refused"):
         what = f"{name} still runs with the settings from before relay.toml was changed: {refused}"
-        told.append(bad(what, "mend relay.toml: it is read again when it is saved"))
+        found.append(bad(what, "mend relay.toml: it is read again when it is saved"))
     if keys := about.get("restart_needed_for"):
         what = f"{name} runs with other settings than relay.toml has: {', '.join(keys)}"
-        told.append(warn(what, "restart the relay"))
-    return told
+        found.append(warn(what, "restart the relay"))
+    return found
 
 
-async def _door(settings: Settings, *, running: bool) -> list[Verdict]:
+async def _mods_port(settings: Settings, *, running: bool) -> list[Verdict]:
     host, port = settings.modapi.host, settings.modapi.port
     if not port:
         return [warn("mods call any free port: it changes with each start", "set [modapi] port to a number")]

@@ -114,13 +114,13 @@ def end(url: str) -> None:
     Raises ConfigError if it does not end.
     """
     try:
-        told = _called(url, "SHUTDOWN", GONE_WITHIN_S).decode(errors="replace").strip()
+        answer = _called(url, "SHUTDOWN", GONE_WITHIN_S).decode(errors="replace").strip()
     except TimeoutError:
-        told = "no answer"
+        answer = "no answer"
     except OSError:
         return  # it was never there, or has ended before it could answer
-    if told and not told.startswith(("-NOAUTH", "-WRONGPASS", "-ERR AUTH")):
-        raise ConfigError(f"the store of an earlier run does not end ({told}): end it yourself")
+    if answer and not answer.startswith(("-NOAUTH", "-WRONGPASS", "-ERR AUTH")):
+        raise ConfigError(f"the store of an earlier run does not end ({answer}): end it yourself")
 
 
 async def _wait_until_it_answers(url: str) -> None:

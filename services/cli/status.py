@@ -111,9 +111,9 @@ def summary(servers: Sequence[Server], fleet: Server) -> str:
     """How many are up, and how many players are online, as far as that is known."""
     states = fleet["states"]
     order = ("up", "attention", "down", "disabled")
-    told = [f"{states[one]:,} {one}" for one in order if states[one] or one == "up"]
+    counts = [f"{states[one]:,} {one}" for one in order if states[one] or one == "up"]
     known = fleet["players_online"] or any(one["players_online"] is not None for one in servers)
-    return f"{', '.join(told)}; {many(fleet['players_online'], 'player') if known else '? players'}"
+    return f"{', '.join(counts)}; {many(fleet['players_online'], 'player') if known else '? players'}"
 
 
 def _row(server: Server) -> dict[str, str | Text]:

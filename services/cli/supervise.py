@@ -103,8 +103,8 @@ async def _keep(program: Program, ending: asyncio.Event, kill: asyncio.Event, wi
             return code
         pause_s = next_pause_s(pause_s, clock() - started_s)
         how = f"exit code {code}" if code >= 0 else f"signal {-code}"
-        told = about(program.name) | CHANGE
-        logger.warning("%s ended (%s), starting it again in %g s", program.name, how, pause_s, extra=told)
+        topic = about(program.name) | CHANGE
+        logger.warning("%s ended (%s), starting it again in %g s", program.name, how, pause_s, extra=topic)
         with suppress(TimeoutError):
             await asyncio.wait_for(ending.wait(), pause_s)
             return 0

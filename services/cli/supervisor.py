@@ -46,13 +46,13 @@ def run(config: Path, data: Path, log_format: str, brings_store: bool, server: P
     with ExitStack() as held:
         if brings_store:
             held.enter_context(own_store.held(data))
-        told = {**os.environ, LOCAL_TOKEN_FILE: held.enter_context(local_token.in_force(data))}
+        environ = {**os.environ, LOCAL_TOKEN_FILE: held.enter_context(local_token.in_force(data))}
         if brings_store:
             store, url = own_store.prepare(data, server)
-            told[STORE_FOLDER] = str(data.resolve())
-            programs = [store, *services(config, told, url)]
+            environ[STORE_FOLDER] = str(data.resolve())
+            programs = [store, *services(config, environ, url)]
         else:
-            programs = services(config, told)
+            programs = services(config, environ)
 
         async def keep_alive() -> int:
             return await supervise(programs, *stop_on_signals())

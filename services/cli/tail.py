@@ -65,13 +65,13 @@ async def _show(
         for path in paths:
             group.create_task(_listen(follow(relay, path), heard))
         async for entry in in_order(heard):
-            told = seen.told(entry)
-            if told is None or (kinds and what(told) not in kinds):
+            shown = seen.to_show(entry)
+            if shown is None or (kinds and what(shown) not in kinds):
                 continue
             if as_json:
-                print_json(told, indent=False)
+                print_json(shown, indent=False)
             else:
-                show(line(told, widest))
+                show(line(shown, widest))
 
 
 async def _listen(messages: AsyncIterator[Message], heard: asyncio.Queue[Entry]) -> None:
@@ -91,7 +91,7 @@ class Seen:
         self._waiting: dict[Any, int] = {}  # number of equal events
         self._passed: dict[Any, datetime] = {}
 
-    def told(self, entry: Entry) -> Entry | None:
+    def to_show(self, entry: Entry) -> Entry | None:
         """The entry to show. None: it was shown, or its event is shown as delivered."""
         id = entry["slug"], entry["id"]
         if id in self._ids:

@@ -122,32 +122,32 @@ def log(msg: str, state: str, second: int, **more: Any) -> dict[str, Any]:
 def test_an_event_that_waited_is_marked_when_it_passes_and_its_honest_twin_is_not(state: str) -> None:
     seen = Seen()
     waits, of_another = log("a", "waiting", 1), log("a", state, 2, slug="two")
-    assert seen.told(waits) == waits and seen.told(of_another) == of_another
+    assert seen.to_show(waits) == waits and seen.to_show(of_another) == of_another
     passes, twin = log("a", state, 3), log("a", state, 4)
-    assert seen.told(passes) == {**passes, "detail": SHOWN_ABOVE}
-    assert seen.told(twin) == twin
+    assert seen.to_show(passes) == {**passes, "detail": SHOWN_ABOVE}
+    assert seen.to_show(twin) == twin
 
 
 def test_each_of_two_equal_waiting_events_is_marked() -> None:
     seen = Seen()
     for second in (1, 2):
-        seen.told(log("a", "waiting", second))
-    details = [one["detail"] for _ in range(3) if (one := seen.told(log("a", "delivered", 3)))]
+        seen.to_show(log("a", "waiting", second))
+    details = [one["detail"] for _ in range(3) if (one := seen.to_show(log("a", "delivered", 3)))]
     assert details == [SHOWN_ABOVE, SHOWN_ABOVE, ""]
 
 
 def test_an_event_that_has_passed_is_not_shown_as_waiting_behind_that() -> None:
     seen = Seen()
-    seen.told(log("a", "delivered", 5))
-    assert seen.told(log("a", "waiting", 4)) is None  # read before it was taken off
+    seen.to_show(log("a", "delivered", 5))
+    assert seen.to_show(log("a", "waiting", 4)) is None  # read before it was taken off
     later = log("a", "waiting", 6)
-    assert seen.told(later) == later  # accepted after that: a twin
+    assert seen.to_show(later) == later  # accepted after that: a twin
 
 
 def test_an_entry_that_is_sent_again_is_shown_once() -> None:
     seen = Seen()
     for one in (log("a", "waiting", 1), entry("sendMessage", {"message": "hello"}, state="answered")):
-        assert [seen.told(one), seen.told(one)] == [one, None]
+        assert [seen.to_show(one), seen.to_show(one)] == [one, None]
 
 
 def test_tail_says_in_words_that_an_event_waits_or_was_shown_above() -> None:

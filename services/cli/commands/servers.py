@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from services.cli import contexts
-from services.cli.at_relay import Output, RelayApi, at_relay, tell
+from services.cli.at_relay import Output, RelayApi, at_relay, emit
 from services.cli.commands import instances
 from services.cli.options import RELAY_TOML, AsJson, Config, argument, examples, group, known_contexts
 from services.cli.place import checked_token, checked_url, read_secret
@@ -105,14 +105,14 @@ def add_context(
     added = contexts.Context(name, checked_url(url), checked_token(token, "that of --token-file"))
     file = contexts.add(added)
     fix = f"`dayz-relay context use {name}` makes it the one that commands work at."
-    tell(Output({"name": name, "url": added.url}, f"{name} is added ({file}): {fix}"), as_json=as_json)
+    emit(Output({"name": name, "url": added.url}, f"{name} is added ({file}): {fix}"), as_json=as_json)
 
 
 @context_app.command("use")
 def use_context(name: ContextName, as_json: AsJson = False) -> None:
     """Choose the relay that commands work at; local: the one of relay.toml."""
     contexts.use(name)
-    tell(Output({"current": name}, f"Commands work at {name} now."), as_json=as_json)
+    emit(Output({"current": name}, f"Commands work at {name} now."), as_json=as_json)
 
 
 @context_app.command("list")
@@ -124,14 +124,14 @@ def list_contexts(as_json: AsJson = False) -> None:
         f"{'*' if name == found.current else ' '} {name}  {url}"
         for name, url in {contexts.LOCAL: "relay.toml", **urls}.items()
     ]
-    tell(Output({"current": found.current, "contexts": urls}, *lines), as_json=as_json)
+    emit(Output({"current": found.current, "contexts": urls}, *lines), as_json=as_json)
 
 
 @context_app.command("remove")
 def remove_context(name: ContextName, as_json: AsJson = False) -> None:
     """Forget a relay and its token."""
     contexts.remove(name)
-    tell(Output({"name": name}, f"{name} is removed."), as_json=as_json)
+    emit(Output({"name": name}, f"{name} is removed."), as_json=as_json)
 
 
 app.add_typer(instances.app, name="instance", rich_help_panel=PANEL)

@@ -15,8 +15,8 @@ LOCAL_TOKEN_FILE = "DAYZ_RELAY_LOCAL_TOKEN_FILE"
 
 def restarts(environ: Mapping[str, str]) -> int:
     """Number of times that `up` has started this process again; 0 also without `up`."""
-    told = environ.get(RESTARTS, "")
-    return int(told) if told.isdecimal() else 0
+    text = environ.get(RESTARTS, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def store_disk_free_bytes(environ: Mapping[str, str]) -> float:

@@ -88,10 +88,10 @@ class Cluster(SinglePrimary):
         answers = await asyncio.gather(
             *(self._ask(member) for member in {*asked, *self._url.endpoints}), return_exceptions=True
         )
-        told = [answer for answer in answers if isinstance(answer, tuple)]
-        if not told:
+        maps = [answer for answer in answers if isinstance(answer, tuple)]
+        if not maps:
             return
-        _, asked_there, ranges = max(told, key=lambda answer: answer[0])
+        _, asked_there, ranges = max(maps, key=lambda answer: answer[0])
         slots, members = [NOWHERE] * SLOTS, set()
         for first, last, *servers in ranges:
             endpoints = [_given(host, port, asked_there) for host, port, *_ in servers]

@@ -43,18 +43,18 @@ class ServerFacts:
 
 def server_facts_of(info: str, settings: Mapping[str, str]) -> ServerFacts:
     """Facts from the replies to INFO and CONFIG GET."""
-    told = dict(line.partition(":")[::2] for line in info.splitlines() if ":" in line)
-    name = "Valkey" if "valkey_version" in told else "Redis"
+    given = dict(line.partition(":")[::2] for line in info.splitlines() if ":" in line)
+    name = "Valkey" if "valkey_version" in given else "Redis"
     return ServerFacts(
         name,
-        told.get("valkey_version") or told.get("redis_version", ""),
-        told.get("role") == "master",
+        given.get("valkey_version") or given.get("redis_version", ""),
+        given.get("role") == "master",
         # Replicas that get each write: one that still receives the first copy does not count.
-        sum("state=online" in text for key, text in told.items() if key.startswith("slave")),
+        sum("state=online" in text for key, text in given.items() if key.startswith("slave")),
         settings,
-        int(told.get("used_memory", 0)),
-        told.get("aof_last_write_status", "ok") == "ok",
-        int(told.get("uptime_in_seconds", 0)),
+        int(given.get("used_memory", 0)),
+        given.get("aof_last_write_status", "ok") == "ok",
+        int(given.get("uptime_in_seconds", 0)),
     )
 
 

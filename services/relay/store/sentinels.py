@@ -176,8 +176,8 @@ class Sentinels(SinglePrimary):
         subscribed = Subscription(connection, (_BEGINS, *_ENDS), ping, PING_EVERY_S, PONG_WITHIN_S)
         try:
             while True:
-                if told := failover_in(await subscribed.message(), self._url.service):
-                    primary, replaced = told
+                if news := failover_in(await subscribed.message(), self._url.service):
+                    primary, replaced = news
                     self._left[primary] = time.monotonic() + LEFT_FOR_S if replaced else 0.0
                     if replaced:
                         self._leave()

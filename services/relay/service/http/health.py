@@ -26,10 +26,10 @@ def add_health(
 
     async def readyz(_: Request) -> Response:
         reason, facts = await not_ready(store), store.facts
-        told = {"store": facts.described(), "accepted_losses": facts.losses(), **about()}
+        fields = {"store": facts.described(), "accepted_losses": facts.losses(), **about()}
         if not reason:
-            return JSONResponse({"ok": True, **told})
-        return JSONResponse({"ok": False, "reason": reason, **told}, 503)
+            return JSONResponse({"ok": True, **fields})
+        return JSONResponse({"ok": False, "reason": reason, **fields}, 503)
 
     async def shown(_: Request) -> Response:
         return Response(await metrics.text(), media_type=CONTENT_TYPE_LATEST)
