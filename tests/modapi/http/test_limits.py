@@ -8,33 +8,22 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from prometheus_client import CollectorRegistry
-from pydantic import SecretStr
 
-from services.modapi.app import make_app
 from services.modapi.dialect.bodies import read_object
 from services.modapi.http import router
 from services.modapi.http.router import MAX_REGISTER_BYTES
-from services.modapi.main import logger
-from services.modapi.metrics import ModapiMetrics
-from services.modapi.served_instances import ServedInstances
-from services.relay.instances.definitions import merge
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.limits import Limits
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.service.http.addresses import networks
-from services.relay.service.http.connection_limits import ConnectionLimits
-from services.relay.service.http.listener import Listener
-from services.relay.service.http.ports import bind
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.settings import Instance, ModApi
+from services.relay.service.settings import ModApi
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
-from services.relay.store.event_stream import EventStream
-from tests.support.ages import just_now
 from tests.support.log_lines import without_repetitions
+from tests.support.modapi_port import ModapiPort, an_instance
 from tests.support.waiting import until
 
 EVENTS = "/gameserver/local/events"
@@ -42,38 +31,20 @@ POLL = "/gameserver/local/poll"
 WRONG = "/k/wrong-key-0123456789"
 
 
-class Port:
-    """The mods' port for instances whose mod key is "key-of-" and their slug."""
+class LimitedPort(ModapiPort):
+    """The port for instances whose mod key is "key-of-" and their slug."""
 
     def __init__(self, store: Store, slugs: list[str], limits: Limits, trusted: str, loopback: bool) -> None:
-        self.store = store
-        self.registry = CollectorRegistry()
-        metrics = ModapiMetrics(self.registry)
-        host = "127.0.0.1" if loopback else "0.0.0.0"
-        served_instances = ServedInstances(
-            store, metrics, logger, ModApi(host=host, hold_polls_s=0.0), limits
+        super().__init__(
+            store,
+            *(an_instance(slug, f"key-of-{slug}") for slug in slugs),
+            settings=ModApi(host="127.0.0.1" if loopback else "0.0.0.0", hold_polls_s=0.0),
+            limits=limits,
+            trusted=networks(trusted.split()),
         )
-        served_instances.update(merge([_instance(slug) for slug in slugs], {}, just_now))
-        sock = bind("127.0.0.1", 0, "test")
-        self.port: int = sock.getsockname()[1]
-        proxies = networks(trusted.split())
-        door = ConnectionLimits(limits, metrics.beyond, proxies)
-        self.serving = asyncio.create_task(
-            Listener(make_app(served_instances, metrics, proxies), door).listen(sock)
-        )
-
-    async def call(self, method: str, path: str, **more: Any) -> httpx.Response:
-        # verify=False: to load the certificates of the machine for a plain http:// takes 20 ms of CPU.
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{self.port}", timeout=30, verify=False
-        ) as client:
-            return await client.request(method, path, **more)
 
     async def post(self, slug: str, body: bytes) -> int:
         return (await self.call("POST", f"/k/key-of-{slug}{EVENTS}", content=body)).status_code
-
-    async def stored(self, slug: str) -> list[Any]:
-        return [e for entry in await EventStream(self.store, slug).read("", 100) for e in entry.events]
 
     async def handed(self, slug: str, action: Action) -> str:
         """A command that the mod has fetched."""
@@ -87,28 +58,23 @@ class Port:
         return await self.call("POST", path, content=body)
 
     def refused(self, limit: str) -> float:
-        return self.registry.get_sample_value("dayz_relay_refused_total", {"limit": limit}) or 0.0
-
-
-def _instance(slug: str) -> Instance:
-    keys = (SecretStr(f"key-of-{slug}"),)
-    return Instance(slug=slug, name="A server", identity_token=SecretStr(f"identity-{slug}"), mod_keys=keys)
+        return self.count("dayz_relay_refused_total", limit=limit)
 
 
 def logs(count: int, text: str = "line") -> bytes:
     return orjson.dumps({"events": [{"type": "log", "msg": f"{text} {n}"} for n in range(count)]})
 
 
-Serve = Callable[..., Port]
+Serve = Callable[..., LimitedPort]
 
 
 @pytest.fixture
 async def serve(store: Store, slug: str) -> AsyncIterator[Serve]:
-    made: list[Port] = []
+    made: list[LimitedPort] = []
 
-    def one(count: int = 2, trusted: str = "", loopback: bool = True, **limits: float) -> Port:
+    def one(count: int = 2, trusted: str = "", loopback: bool = True, **limits: float) -> LimitedPort:
         slugs = [slug, f"{slug}-b"][:count]
-        made.append(Port(store, slugs, Limits(**limits), trusted, loopback))
+        made.append(LimitedPort(store, slugs, Limits(**limits), trusted, loopback))
         return made[-1]
 
     yield one

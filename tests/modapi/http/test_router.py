@@ -4,37 +4,29 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
-import httpx
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.modapi.app import make_app
 from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
-from services.modapi.main import logger
 from services.modapi.metrics import ModapiMetrics
-from services.modapi.served_instances import ServedInstances
-from services.relay.instances.definitions import merge
 from services.relay.instances.facts import InstanceState, LinkInfo
 from services.relay.instances.wrong_keys import NOTED_APART_S, WrongKeyCalls
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
-from services.relay.service.http.listener import Listener
-from services.relay.service.http.ports import bind
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.settings import Instance, ModApi
+from services.relay.service.settings import ModApi
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from services.relay.store.event_stream import EventStream
 from services.sim.dayz.http import HttpClient
-from tests.support.ages import just_now
 from tests.support.log_lines import without_repetitions
+from tests.support.modapi_port import ModapiPort, an_instance
 from tests.support.waiting import until
 
 KEY = "mod-key-0123456789abcdef"
@@ -42,47 +34,19 @@ EVENTS = "/gameserver/local/events"
 LOG = b'{"events":[{"type":"log","msg":"a line"}]}'
 
 
-class Modapi:
-    """modapi for two instances, on a port of its own."""
+class ModapiOfTwo(ModapiPort):
+    """modapi for two instances."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self.slug, self.other = slug, f"{slug}-b"
-        self.store = store
-        settings = [
-            _instance(self.slug, KEY),
-            _instance(self.other, "key-of-the-other-server", "of-the-other-alone"),
-        ]
-        registry = CollectorRegistry()
-        self.metrics = ModapiMetrics(registry)
-        self.served_instances = ServedInstances(store, self.metrics, logger, ModApi(hold_polls_s=5.0))
-        self.served_instances.update(merge(settings, {}, just_now))
-        app = make_app(self.served_instances, self.metrics)
-        sock = bind("127.0.0.1", 0, "modapi.port")
-        self.port: int = sock.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.serving = asyncio.create_task(Listener(app).listen(sock))
-
-    async def call(self, method: str, path: str, **more: Any) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=self.url, timeout=30, verify=False) as client:
-            return await client.request(method, path, **more)
-
-    async def stored(self, slug: str) -> list[Any]:
-        return [e for entry in await EventStream(self.store, slug).read("", 100) for e in entry.events]
-
-
-def _instance(slug: str, key: str, token: str = "") -> Instance:
-    return Instance(
-        slug=slug,
-        name="A server",
-        identity_token=SecretStr(f"identity-{slug}"),
-        mod_keys=(SecretStr(key),),
-        registration_token=SecretStr(token) if token else None,
-    )
+        token = SecretStr("of-the-other-alone")
+        other = an_instance(self.other, "key-of-the-other-server", registration_token=token)
+        super().__init__(store, an_instance(slug, KEY), other, settings=ModApi(hold_polls_s=5.0))
 
 
 @pytest.fixture
-async def modapi(store: Store, slug: str) -> AsyncIterator[Modapi]:
-    modapi = Modapi(store, slug)
+async def modapi(store: Store, slug: str) -> AsyncIterator[ModapiOfTwo]:
+    modapi = ModapiOfTwo(store, slug)
     yield modapi
     await cancelled(modapi.serving)
 
@@ -100,7 +64,7 @@ async def modapi(store: Store, slug: str) -> AsyncIterator[Modapi]:
     ],
 )
 async def test_every_call_gets_200_a_body_and_its_length(
-    modapi: Modapi, method: str, path: str, body: bytes | None
+    modapi: ModapiOfTwo, method: str, path: str, body: bytes | None
 ) -> None:
     answer = await modapi.call(method, f"/k/{KEY}{path}", content=body)
     assert answer.status_code == 200
@@ -110,7 +74,7 @@ async def test_every_call_gets_200_a_body_and_its_length(
 @pytest.mark.parametrize(
     "content_type", ["", "application/octet-stream", "Bearer of-something-else", "text/plain"]
 )
-async def test_the_content_type_does_not_matter(modapi: Modapi, content_type: str) -> None:
+async def test_the_content_type_does_not_matter(modapi: ModapiOfTwo, content_type: str) -> None:
     answer = await modapi.call(
         "POST", f"/k/{KEY}{EVENTS}", content=LOG, headers={"content-type": content_type}
     )
@@ -118,7 +82,7 @@ async def test_the_content_type_does_not_matter(modapi: Modapi, content_type: st
     assert [event["data"]["msg"] for event in await modapi.stored(modapi.slug)] == ["a line"]
 
 
-async def test_the_path_id_is_no_identity(modapi: Modapi) -> None:
+async def test_the_path_id_is_no_identity(modapi: ModapiOfTwo) -> None:
     """A mod reaches its own instance, whatever id it saved, be it the other's."""
     await modapi.call("POST", f"/k/{KEY}/gameserver/{modapi.other}/events", content=LOG)
     assert len(await modapi.stored(modapi.slug)) == 1
@@ -128,7 +92,7 @@ async def test_the_path_id_is_no_identity(modapi: Modapi) -> None:
 @pytest.mark.parametrize("prefix", ["", "/k/wrong-key", "/k/identity-0"])
 @pytest.mark.parametrize(("method", "path"), [("POST", EVENTS), ("GET", "/gameserver/local/poll")])
 async def test_without_the_right_key_nothing_is_stored_or_shown(
-    modapi: Modapi, prefix: str, method: str, path: str
+    modapi: ModapiOfTwo, prefix: str, method: str, path: str
 ) -> None:
     answer = await modapi.call(method, prefix + path, content=LOG)
     assert answer.status_code == 401
@@ -137,7 +101,9 @@ async def test_without_the_right_key_nothing_is_stored_or_shown(
 
 
 @pytest.mark.parametrize("how", ["path", "query", "bearer", "body"])
-async def test_register_answers_with_the_credential_and_an_id_that_stays(modapi: Modapi, how: str) -> None:
+async def test_register_answers_with_the_credential_and_an_id_that_stays(
+    modapi: ModapiOfTwo, how: str
+) -> None:
     path = f"/k/{KEY}/gameserver/register" if how == "path" else "/gameserver/register"
     query = {"key": KEY} if how == "query" else {}
     headers = {"authorization": f"Bearer {KEY}"} if how == "bearer" else {}
@@ -149,7 +115,7 @@ async def test_register_answers_with_the_credential_and_an_id_that_stays(modapi:
     assert answers[0]["identityToken"] == KEY and answers[0]["gameServerId"]
 
 
-async def test_calls_with_a_wrong_key_are_remembered(modapi: Modapi) -> None:
+async def test_calls_with_a_wrong_key_are_remembered(modapi: ModapiOfTwo) -> None:
     await modapi.store.send("DEL", "relay:unknown-keys")
     await modapi.call("GET", "/k/a-key-with-a-typo-0123/gameserver/local/poll")
     found, *_ = await WrongKeyCalls(modapi.store).all()
@@ -158,7 +124,7 @@ async def test_calls_with_a_wrong_key_are_remembered(modapi: Modapi) -> None:
 
 
 async def test_a_call_to_register_is_known_by_the_registration_token_that_only_one_server_has(
-    modapi: Modapi,
+    modapi: ModapiOfTwo,
 ) -> None:
     await modapi.store.send("DEL", "relay:unknown-keys")
     for token in ("of-nobody", "of-the-other-alone"):
@@ -170,7 +136,7 @@ async def test_a_call_to_register_is_known_by_the_registration_token_that_only_o
 
 
 async def test_a_wrong_key_in_the_url_is_logged_when_the_token_in_the_body_is_right(
-    modapi: Modapi, caplog: pytest.LogCaptureFixture
+    modapi: ModapiOfTwo, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = orjson.dumps({"registrationToken": KEY})
     answer = await modapi.call("POST", "/k/a-key-with-a-typo-0123/gameserver/register", content=body)
@@ -178,7 +144,7 @@ async def test_a_wrong_key_in_the_url_is_logged_when_the_token_in_the_body_is_ri
     assert f"the mod of {modapi.slug} has the right RegistrationToken and a wrong key in" in caplog.text
 
 
-async def test_register_hands_out_takaros_id_once_it_is_known(modapi: Modapi) -> None:
+async def test_register_hands_out_takaros_id_once_it_is_known(modapi: ModapiOfTwo) -> None:
     await InstanceState(modapi.store, modapi.slug).write_link(LinkInfo("ready", "the-id-of-takaro"))
     answer = await modapi.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
     assert answer.json()["gameServerId"] == "the-id-of-takaro"
@@ -186,7 +152,7 @@ async def test_register_hands_out_takaros_id_once_it_is_known(modapi: Modapi) ->
 
 async def test_register_is_answered_even_without_a_store(slug: str) -> None:
     store = Store("unix:///nowhere/at/all")
-    modapi = Modapi(store, slug)
+    modapi = ModapiOfTwo(store, slug)
     answer = await modapi.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
     assert answer.status_code == 200 and answer.json()["gameServerId"]
     refused = await modapi.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)
@@ -195,7 +161,7 @@ async def test_register_is_answered_even_without_a_store(slug: str) -> None:
     await store.close()
 
 
-async def test_a_command_goes_out_flat_and_its_result_comes_back(modapi: Modapi) -> None:
+async def test_a_command_goes_out_flat_and_its_result_comes_back(modapi: ModapiOfTwo) -> None:
     commands = CommandStream(modapi.store, modapi.slug)
     name = new_operation_id(Action.GIVE_ITEM)
     args = {"gameId": "7656", "item": "Apple", "amount": 2, "quality": ""}
@@ -212,7 +178,7 @@ async def test_a_command_goes_out_flat_and_its_result_comes_back(modapi: Modapi)
     assert (answered, outcome.error) == (name, "no room for it")
 
 
-async def test_the_other_server_can_not_answer_for_this_one(modapi: Modapi) -> None:
+async def test_the_other_server_can_not_answer_for_this_one(modapi: ModapiOfTwo) -> None:
     commands = CommandStream(modapi.store, modapi.slug)
     name = new_operation_id(Action.SHUTDOWN)
     await commands.enqueue(Command(name, Action.SHUTDOWN, {}), time.monotonic() + HAND_OUT_WITHIN_S)
@@ -224,7 +190,7 @@ async def test_the_other_server_can_not_answer_for_this_one(modapi: Modapi) -> N
     assert await commands.results("", 10) == []
 
 
-async def test_a_body_beyond_its_limit_is_refused_by_its_length_alone(modapi: Modapi) -> None:
+async def test_a_body_beyond_its_limit_is_refused_by_its_length_alone(modapi: ModapiOfTwo) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", modapi.port)
     length = DEFAULT_LIMITS.result_bytes + 1
     writer.write(f"POST /k/{KEY}{EVENTS} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
@@ -232,7 +198,7 @@ async def test_a_body_beyond_its_limit_is_refused_by_its_length_alone(modapi: Mo
     writer.close()
 
 
-async def test_a_catalogue_of_several_megabytes_fits_into_a_result(modapi: Modapi) -> None:
+async def test_a_catalogue_of_several_megabytes_fits_into_a_result(modapi: ModapiOfTwo) -> None:
     rows = [
         {"code": f"Item_{n}", "name": f"Item number {n}", "description": "x" * 100} for n in range(30_000)
     ]
@@ -248,14 +214,14 @@ async def test_a_catalogue_of_several_megabytes_fits_into_a_result(modapi: Modap
     assert len(outcome.value) == 30_000
 
 
-async def test_the_engines_client_never_has_to_wait_for_100_continue(modapi: Modapi) -> None:
+async def test_the_engines_client_never_has_to_wait_for_100_continue(modapi: ModapiOfTwo) -> None:
     client = HttpClient(modapi.url, 10.0)
     lines = b",".join(b'{"type":"log","msg":"' + b"x" * 1000 + b'"}' for _ in range(20))
     await client.post(f"/k/{KEY}{EVENTS}", b'{"events":[' + lines + b"]}", "application/json")
     assert client.stalls == 0
 
 
-async def test_a_mod_that_hung_up_before_its_answer_repeats_without_doubling(modapi: Modapi) -> None:
+async def test_a_mod_that_hung_up_before_its_answer_repeats_without_doubling(modapi: ModapiOfTwo) -> None:
     """It is not stored for a mod that is gone already; if it is, it is known to be unanswered."""
     body = b'{"events":[{"type":"log","msg":"once"}]}'
     head = f"POST /k/{KEY}{EVENTS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -265,19 +231,19 @@ async def test_a_mod_that_hung_up_before_its_answer_repeats_without_doubling(mod
     assert len(await modapi.stored(modapi.slug)) == 1
 
 
-async def test_two_equal_lines_that_were_both_answered_are_two_lines(modapi: Modapi) -> None:
+async def test_two_equal_lines_that_were_both_answered_are_two_lines(modapi: ModapiOfTwo) -> None:
     for _ in range(2):
         await modapi.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)
     assert len(await modapi.stored(modapi.slug)) == 2
 
 
-async def test_the_url_of_a_mod_in_a_browser_says_that_the_relay_is_there(modapi: Modapi) -> None:
+async def test_the_url_of_a_mod_in_a_browser_says_that_the_relay_is_there(modapi: ModapiOfTwo) -> None:
     for path in (f"/k/{KEY}", "/"):
         answer = await modapi.call("GET", path)
         assert answer.status_code == 404 and "/health" in answer.json()["error"]
 
 
-async def test_health_has_the_shape_of_the_old_bridge(modapi: Modapi) -> None:
+async def test_health_has_the_shape_of_the_old_bridge(modapi: ModapiOfTwo) -> None:
     await InstanceState(modapi.store, modapi.slug).write_link(LinkInfo("ready", "the-id"))
     await modapi.call("GET", f"/k/{KEY}/gameserver/x/poll")
     health = (await modapi.call("GET", f"/k/{KEY}/health")).json()
@@ -287,7 +253,7 @@ async def test_health_has_the_shape_of_the_old_bridge(modapi: Modapi) -> None:
     assert (await modapi.call("GET", "/health")).status_code == 401  # two servers: whose health?
 
 
-async def test_a_repeat_is_recognised_although_some_of_it_could_not_be_read(modapi: Modapi) -> None:
+async def test_a_repeat_is_recognised_although_some_of_it_could_not_be_read(modapi: ModapiOfTwo) -> None:
     first, more = b'{"type":"log","msg":"a"},5,{"type":"log","msg":"b"}', b',6,{"type":"log","msg":"c"}'
     stream = EventStream(modapi.store, modapi.slug)
     await _post_unheard(modapi, b"[" + first + b"]")
@@ -296,7 +262,7 @@ async def test_a_repeat_is_recognised_although_some_of_it_could_not_be_read(moda
     assert stored == ["a", "b", "c"]
 
 
-async def _post_unheard(modapi: Modapi, body: bytes) -> None:
+async def _post_unheard(modapi: ModapiOfTwo, body: bytes) -> None:
     """A POST that is stored by a modapi that is killed before it answers."""
     state = InstanceState(modapi.store, modapi.slug)
     intake = EventIntake(
@@ -306,7 +272,7 @@ async def _post_unheard(modapi: Modapi, body: bytes) -> None:
 
 
 async def test_a_call_that_we_fail_on_has_an_answer_and_is_logged_once(
-    modapi: Modapi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    modapi: ModapiOfTwo, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(*_: object, **__: object) -> None:
         raise ZeroDivisionError("nobody has foreseen this")
@@ -320,7 +286,7 @@ async def test_a_call_that_we_fail_on_has_an_answer_and_is_logged_once(
 
 
 async def test_a_mod_can_register_though_its_id_cannot_be_found_out(
-    modapi: Modapi, monkeypatch: pytest.MonkeyPatch
+    modapi: ModapiOfTwo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(state: InstanceState) -> LinkInfo:
         raise ZeroDivisionError("nobody has foreseen this")
@@ -331,7 +297,7 @@ async def test_a_mod_can_register_though_its_id_cannot_be_found_out(
 
 
 async def test_a_removed_server_may_still_post_results_of_commands_that_it_fetched(
-    modapi: Modapi, store: Store
+    modapi: ModapiOfTwo, store: Store
 ) -> None:
     modapi.served_instances.results_taken_for_s = 4.0
     commands = CommandStream(store, modapi.slug)
@@ -339,7 +305,7 @@ async def test_a_removed_server_may_still_post_results_of_commands_that_it_fetch
         asked = Command(new_operation_id(action), action, {})
         assert await commands.enqueue(asked, time.monotonic() + HAND_OUT_WITHIN_S)
     first, second = (command.operation_id for command in await commands.take())
-    modapi.served_instances.update(merge([_instance(modapi.other, "key-of-the-other-server")], {}, just_now))
+    modapi.serve(an_instance(modapi.other, "key-of-the-other-server"))
     body = b'{"ok":true,"result":[]}'
 
     async def bring(operation_id: str) -> int:

@@ -8,18 +8,11 @@ from collections.abc import AsyncIterator
 
 import orjson
 import pytest
-from prometheus_client import CollectorRegistry
-from pydantic import SecretStr
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services.modapi.admin.authentication import StillThere
-from services.modapi.app import make_app
 from services.modapi.hold_rules import HELD
-from services.modapi.main import logger
-from services.modapi.metrics import ModapiMetrics
-from services.modapi.served_instances import ServedInstances
-from services.relay.instances.definitions import merge
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
@@ -27,12 +20,11 @@ from services.relay.service.http import arrivals
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.settings import Instance, ModApi
+from services.relay.service.settings import ModApi
 from services.relay.service.stalls import READ_WITHIN_S
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
-from services.relay.store.event_stream import EventStream
-from tests.support.ages import just_now
+from tests.support.modapi_port import ModapiPort, an_instance
 from tests.support.waiting import until
 
 KEY = "mod-key-0123456789abcdef"
@@ -42,24 +34,14 @@ STILL_S = 1.2
 WITHIN_S = 30.0
 
 
-class Modapi:
+class StalledModapi(ModapiPort):
     """It, and a mod of one instance, whose every request goes over a connection of its own."""
 
     def __init__(self, store: Store, slug: str, known: str) -> None:
-        self.store, self.slug, self.known = store, slug, known
+        super().__init__(store, an_instance(slug, KEY), settings=ModApi(hold_polls_s=5.0))
+        self.slug, self.known = slug, known
         self.mods: list[socket.socket] = []
         self.commands = CommandStream(store, slug)
-        self.registry = CollectorRegistry()
-        self.metrics = ModapiMetrics(self.registry)
-        self.served_instances = ServedInstances(store, self.metrics, logger, ModApi(hold_polls_s=5.0))
-        settings = Instance(
-            slug=slug, name="A server", identity_token=SecretStr("identity"), mod_keys=(SecretStr(KEY),)
-        )
-        self.served_instances.update(merge([settings], {}, just_now))
-        sock = bind("127.0.0.1", 0, "modapi.port")
-        self.port: int = sock.getsockname()[1]
-        self.app = make_app(self.served_instances, self.metrics)
-        self.serving = asyncio.create_task(Listener(self.app).listen(sock))
 
     def send(self, method: str, path: str, body: bytes = b"") -> socket.socket:
         """A request of the mod's, sent at once, though nobody may be there to read it."""
@@ -83,12 +65,10 @@ class Modapi:
 
     async def answered(self, call: str, answer: str) -> None:
         """Waits until such a call was answered like that."""
-        labels = {"call": call, "answer": answer}
-        await until(lambda: self.registry.get_sample_value("dayz_relay_mod_calls_total", labels), WITHIN_S)
+        await until(lambda: self.count("dayz_relay_mod_calls_total", call=call, answer=answer), WITHIN_S)
 
-    async def stored(self) -> int:
-        entries = await EventStream(self.store, self.slug).read("", 100)
-        return sum(len(entry.events) for entry in entries)
+    async def stored_count(self) -> int:
+        return len(await self.stored(self.slug))
 
 
 def stand_still(still_s: float = STILL_S) -> None:
@@ -99,13 +79,13 @@ def stand_still(still_s: float = STILL_S) -> None:
 @pytest.fixture(params=["kernel", "none"])
 async def modapi(
     request: pytest.FixtureRequest, store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Modapi]:
+) -> AsyncIterator[StalledModapi]:
     """Where the kernel says when bytes came and that a connection is closed, and where it does not."""
     if request.param == "kernel" and arrivals.sys.platform != "linux":
         pytest.skip("only Linux says it")
     if request.param == "none":
         monkeypatch.setattr(arrivals, "connection_info", lambda sock: None)
-    one = Modapi(store, slug, request.param)
+    one = StalledModapi(store, slug, request.param)
     assert b" 200 " in await one.answer(one.send("GET", "poll"))
     one.app.answered_within_s = BUDGET_S
     yield one
@@ -114,23 +94,23 @@ async def modapi(
     await cancelled(one.serving)
 
 
-async def test_nothing_is_stored_for_a_mod_that_hung_up_meanwhile(modapi: Modapi) -> None:
+async def test_nothing_is_stored_for_a_mod_that_hung_up_meanwhile(modapi: StalledModapi) -> None:
     modapi.app.answered_within_s = 60.0
     modapi.send("POST", "events", LOG).close()
     stand_still()
     await modapi.answered("events", "cut-short")
-    assert await modapi.stored() == 0
+    assert await modapi.stored_count() == 0
 
 
-async def test_nothing_is_stored_of_a_request_that_is_older_than_a_mod_waits(modapi: Modapi) -> None:
+async def test_nothing_is_stored_of_a_request_that_is_older_than_a_mod_waits(modapi: StalledModapi) -> None:
     """Its hang-up is not to be seen: a proxy has kept the connection."""
     mod = modapi.send("POST", "events", LOG)
     stand_still()
     assert b" 503 " in await modapi.answer(mod)
-    assert await modapi.stored() == 0
+    assert await modapi.stored_count() == 0
 
 
-async def test_requests_after_a_standstill_are_handled(modapi: Modapi) -> None:
+async def test_requests_after_a_standstill_are_handled(modapi: StalledModapi) -> None:
     async def answer() -> bytes:
         stand_still()
         if modapi.known == "none":
@@ -138,10 +118,10 @@ async def test_requests_after_a_standstill_are_handled(modapi: Modapi) -> None:
         return await modapi.answer(modapi.send("POST", "events", LOG))
 
     await until(answer, met=lambda answer: b" 200 " in answer)  # again if this process stood still unasked
-    assert await modapi.stored() == 1
+    assert await modapi.stored_count() == 1
 
 
-async def test_no_command_is_taken_by_a_poll_whose_mod_hung_up_meanwhile(modapi: Modapi) -> None:
+async def test_no_command_is_taken_by_a_poll_whose_mod_hung_up_meanwhile(modapi: StalledModapi) -> None:
     modapi.app.answered_within_s = 60.0
     name = await modapi.ask()
     modapi.send("GET", "poll").close()
@@ -150,7 +130,9 @@ async def test_no_command_is_taken_by_a_poll_whose_mod_hung_up_meanwhile(modapi:
     assert [one.operation_id for one in await modapi.commands.take()] == [name]
 
 
-async def test_no_command_is_taken_by_a_poll_that_waited_for_longer_than_a_mod_does(modapi: Modapi) -> None:
+async def test_no_command_is_taken_by_a_poll_that_waited_for_longer_than_a_mod_does(
+    modapi: StalledModapi,
+) -> None:
     name = await modapi.ask()
     mod = modapi.send("GET", "poll")
     stand_still()
@@ -159,7 +141,9 @@ async def test_no_command_is_taken_by_a_poll_that_waited_for_longer_than_a_mod_d
 
 
 @pytest.mark.parametrize("hangs_up", [True, False])
-async def test_no_command_is_taken_by_a_poll_that_was_held_through_it(modapi: Modapi, hangs_up: bool) -> None:
+async def test_no_command_is_taken_by_a_poll_that_was_held_through_it(
+    modapi: StalledModapi, hangs_up: bool
+) -> None:
     modapi.app.answered_within_s = 1.5
     polls = modapi.served_instances.instances[modapi.slug].polls
     polls.open()
@@ -187,7 +171,7 @@ async def test_no_command_is_taken_by_a_poll_that_was_held_through_it(modapi: Mo
     assert polls.rules.allowed_s(time.monotonic()) == allowed_s  # it was not given up for being held
 
 
-async def test_a_result_counts_however_long_it_waited(modapi: Modapi) -> None:
+async def test_a_result_counts_however_long_it_waited(modapi: StalledModapi) -> None:
     """A mod posts it once, and to take it does no harm: the first one counts."""
     name = await modapi.ask()
     await modapi.commands.take()
@@ -197,7 +181,7 @@ async def test_a_result_counts_however_long_it_waited(modapi: Modapi) -> None:
     assert [answered for _, answered, _ in await modapi.commands.results("", 10)] == [name]
 
 
-async def test_no_change_is_made_for_a_caller_of_the_admin_port_who_hung_up(modapi: Modapi) -> None:
+async def test_no_change_is_made_for_a_caller_of_the_admin_port_who_hung_up(modapi: StalledModapi) -> None:
     """It has had another modapi do it, most likely: the same again would undo that."""
     begun: list[str] = []
 
