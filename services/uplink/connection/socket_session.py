@@ -33,9 +33,7 @@ OPEN_WITHIN_S = 10.0
 CLOSE_WITHIN_S = 1.0
 LAST_ROUND_WITHIN_S = 1.0
 ANNOUNCE_AGAIN_S = 0.1
-PING_EVERY_S = 5.0
-"""Interval of WebSocket pings. They find a dead path within 10 s, but a proxy may answer them: they prove
-nothing about events."""
+PING_EVERY_S = 5.0  # finds a dead path within 10 s; a proxy may answer, so it proves nothing about events
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,13 +46,10 @@ MOVES: dict[LinkState, dict[LinkTrigger, LinkState]] = {
 class IllegalMove(RelayError):
     """A fault of our own code: this trigger cannot happen in that state."""
 
-    def __init__(self, state: LinkState, trigger: LinkTrigger) -> None:
-        super().__init__(f"'{trigger.value}' cannot happen while {state.value}")
-
 
 def after(state: LinkState, trigger: LinkTrigger) -> LinkState:
     """The state that follows. Raises IllegalMove."""
     try:
         return MOVES[state][trigger]
     except KeyError:
-        raise IllegalMove(state, trigger) from None
+        raise IllegalMove(f"'{trigger.value}' cannot happen while {state.value}") from None

@@ -184,7 +184,7 @@ class InstanceOwner:
         """On links that are left, refuses new requests that the mod would have to answer."""
         for owned in self._running:
             if owned is not self.in_use:
-                owned.refuse_new()
+                owned.handler.refused_from_s = time.monotonic()
 
     def _leave_in_background(self, elsewhere: asyncio.Event | None) -> None:
         """Leaves the link in the background: renewals go on, and may begin a new link."""

@@ -52,14 +52,14 @@ class OwnedInstance:
         results = ResultReader(commands, lease, metrics)
         self._command_queue = CommandQueue(results, contact, context.stalls, self.activity.command_ended)
         self._reads = Reads(self._command_queue, self._persistence, state, context.reads_per_s)
-        self._handler = RequestHandler(self._command_queue, self._reads, self.mirror, limits.frame_out_bytes)
+        self.handler = RequestHandler(self._command_queue, self._reads, self.mirror, limits.frame_out_bytes)
         events = EventStream(store, instance.slug)
         self._consumer = StreamConsumer(
             events, self.mirror, lease, metrics, self.activity.events_ended, self._reads.joined
         )
         self.status = LinkStatus(state, lease, metrics)
         self._delivery = Delivery(self._consumer, self.status, context.times)
-        self.link = Link(instance, context, lease, self._handler, self.status, self._delivery.move_to)
+        self.link = Link(instance, context, lease, self.handler, self.status, self._delivery.move_to)
 
     async def run(self) -> None:
         """Links and answers requests until `leave`. Sends events if the lease is ours. Raises LostLease."""
@@ -78,7 +78,7 @@ class OwnedInstance:
         finally:
             for task in tasks:
                 await cancelled(task)
-            self._handler.close()
+            self.handler.close()
             self.activity.close()
 
     async def drain(self) -> None:
@@ -90,13 +90,9 @@ class OwnedInstance:
             async with asyncio.timeout(SAVED_WITHIN_S):
                 await asyncio.gather(self.status.publish(), self._persistence.save())
 
-    def refuse_new(self) -> None:
-        """Refuses new requests that the mod would have to answer: there is no time to wait for it."""
-        self._handler.refused_from_s = time.monotonic()
-
     async def leave(self, closing_times: ClosingTimes, elsewhere: asyncio.Event | None = None) -> None:
         """Closes the sockets by these moments, once their requests are answered. Then `run` ends."""
-        self._handler.refused_from_s = closing_times.refused_from_s
+        self.handler.refused_from_s = closing_times.refused_from_s
         ending = asyncio.create_task(self._end_commands(closing_times))
         try:
             await asyncio.gather(
