@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DEAD_EVENT_BYTES
-from services.relay.store.client import Store
+from services.relay.store.client import Store, pairs
 from services.relay.store.event_stream import MAX_DEAD_EVENTS, REFUSED_BY_TAKARO
 
 
@@ -66,6 +66,6 @@ class DeadLetters:
 
 
 def _letter(id: bytes, fields: list[bytes]) -> DeadLetter:
-    of = dict(zip(fields[::2], fields[1::2], strict=True))
+    of = dict(pairs(fields))
     reason, detail = (of.get(name, b"").decode(errors="replace") for name in (b"reason", b"detail"))
     return DeadLetter(id.decode(), reason, detail, of.get(b"raw", b""))

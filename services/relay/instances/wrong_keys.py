@@ -11,22 +11,17 @@ KEPT = 100  # number of calls that are remembered
 
 NOTED_EVERY_S = 5.0  # shortest time between two notes of one address
 
-NOTED_APART_S = 0.05
-"""Shortest time between any two notes: so a caller with many addresses costs Redis little."""
+NOTED_APART_S = 0.05  # between any two notes: a caller with many addresses costs Redis little
 
 _KEY = "relay:unknown-keys"
 
 
 class WrongKeyCall(NamedTuple):
-    """The last call with a wrong key from an address.
+    """The last call with a wrong key from an address."""
 
-    `at_ms` is on the wall clock of the modapi that received it. `slug` is the server that the call was meant
-    for, if the key or token shows that, otherwise "".
-    """
-
-    at_ms: int
+    at_ms: int  # on the wall clock of the modapi that received it
     address: str
-    slug: str = ""
+    slug: str = ""  # the server that it was meant for, if the key or token shows that
 
 
 class WrongKeyCalls:

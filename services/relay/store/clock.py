@@ -54,11 +54,9 @@ class StoreClock:
 
 
 def moment_ms(moment_s: float, redis_us: int, asked_s: float, now_s: float, not_before_ms: int) -> int:
-    """A moment of time.monotonic() on Redis' clock, which showed `redis_us` between `asked_s` and `now_s`.
-
-    Early by at most the time of the reply, and not before `not_before_ms`, unless the clock was set back.
-    Rounded only once: two roundings put writes that were a millisecond apart in the opposite order.
-    """
+    """A moment of time.monotonic() on Redis' clock, which showed `redis_us` between `asked_s` and `now_s`:
+    early by at most the time of the reply, and not before `not_before_ms`, unless the clock was set back.
+    Rounded only once: two roundings put writes that were a millisecond apart in the opposite order."""
     earliest_us = redis_us + math.floor((moment_s - now_s) * 1_000_000)
     latest_us = redis_us + math.ceil((moment_s - asked_s) * 1_000_000)
     return min(max(earliest_us // 1000, not_before_ms), latest_us // 1000)

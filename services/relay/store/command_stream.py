@@ -26,8 +26,9 @@ KEEP_MS = 30_000  # time after which commands and results are deleted: Takaro gi
 
 KEYS_EXPIRE_MS = 30 * 86_400_000  # longer than Redis' clock is likely to be set
 
-REPLY_WITHIN_S = 0.2
-"""Time behind `take_within_s` in which commands still go to the mod: later, a write could come too late."""
+REPLY_WITHIN_S = (
+    0.2  # behind `take_within_s` commands still go to the mod: later, a write could come too late
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,7 @@ MAX_REFUSED_BYTES = 16 * 1024
 REFUSED_BY_TAKARO = "refused-by-takaro"  # why uplink buries an event; modapi has all others (dialect/dead.py)
 
 CONTACT_EVERY_MS = 5_000
-ID_LATER_MS = 1_000
-"""An entry's id may be this much later than the time that its script read: Redis 7.0 reads it again."""
+ID_LATER_MS = 1_000  # an entry's id may be later than the time that its script read: Redis 7.0 reads it again
 
 BROUGHT_BYTES, BROUGHT_AFTER_S = 4_096, 0.25
 """A hint brings a batch of up to this size along if the last one was this long before: its reader need not

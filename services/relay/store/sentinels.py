@@ -25,8 +25,7 @@ from services.relay.store.url import Endpoint, RedisUrl, StoreKind
 
 SENTINEL_WITHIN_S = 0.5
 
-LEFT_FOR_S = 10.0
-"""The old primary is not used for this long after a failover has begun, though most Sentinels name it."""
+LEFT_FOR_S = 10.0  # after a failover has begun the old primary is not used, though most Sentinels name it
 
 LISTEN_AGAIN_S = 1.0
 PING_EVERY_S = 5.0
