@@ -38,9 +38,8 @@ def test_a_body_that_must_be_repaired_uses_more_of_the_rate_than_a_plain_one() -
     plain, repaired = RateLimits(SLOW, 0.0), RateLimits(SLOW, 0.0)
     plain.posted(1, 64 * 1024)
     repaired.posted(1, 64 * 1024, repaired=True)
-    assert (
-        plain.beyond(0.0, CallKind.EVENTS) == "" and repaired.beyond(0.0, CallKind.EVENTS) == "events_per_s"
-    )
+    assert plain.beyond(0.0, CallKind.EVENTS) == ""
+    assert repaired.beyond(0.0, CallKind.EVENTS) == "events_per_s"
 
 
 def test_wrong_keys_are_counted_by_source_and_expire_with_time() -> None:
