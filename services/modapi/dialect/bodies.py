@@ -139,15 +139,10 @@ def bounded(raw: dict[str, Any], data: bytes, limits: Limits) -> dict[str, Any] 
 
 
 def levels(value: Any) -> int:
-    """Number of levels to which lists and objects are nested."""
-    deepest, rest = 0, [(value, 1)]
-    while rest:
-        value, level = rest.pop()
-        if isinstance(value, dict | list):
-            deepest = max(deepest, level)
-            inner = value.values() if isinstance(value, dict) else value
-            rest += [(one, level + 1) for one in inner]
-    return deepest
+    """Number of levels to which lists and objects are nested: at most 254, which is what orjson writes."""
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max(map(levels, value.values() if isinstance(value, dict) else value), default=0)
 
 
 def shortened(value: Any, chars: int) -> Any:

@@ -30,12 +30,10 @@ class Reason(StrEnum):
 def dead(reason: Reason, detail: str, raw: Any) -> DeadEvent:
     """A dead event. `raw` is what the mod sent: bytes, text, or the value that was read from them."""
     if isinstance(raw, str):
-        kept = raw[:DEAD_EVENT_BYTES].encode("utf-8", "replace")
-    elif isinstance(raw, bytes):
-        kept = raw
-    else:
+        raw = raw[:DEAD_EVENT_BYTES].encode("utf-8", "replace")
+    elif not isinstance(raw, bytes):
         try:
-            kept = orjson.dumps(raw)
+            raw = orjson.dumps(raw)
         except TypeError:  # nested too deeply for orjson
-            kept = b""
-    return DeadEvent(reason.value, detail, kept[:DEAD_EVENT_BYTES])
+            raw = b""
+    return DeadEvent(reason.value, detail, raw[:DEAD_EVENT_BYTES])

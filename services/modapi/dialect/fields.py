@@ -85,11 +85,10 @@ def flag(value: Any) -> bool:
 def position(value: Any) -> dict[str, int | float] | None:
     """`{x, y, z}` in metres (y is the height) from an object or `[x, y, z]`; None if it can be on no map."""
     if type(value) is dict:
-        x, y, z = number(value.get("x")), number(value.get("y")), number(value.get("z"))
-    elif type(value) is list and len(value) == 3:
-        x, y, z = number(value[0]), number(value[1]), number(value[2])
-    else:
+        value = [value.get("x"), value.get("y"), value.get("z")]
+    if type(value) is not list or len(value) != 3:
         return None
+    x, y, z = map(number, value)
     if x is None or y is None or z is None or max(abs(x), abs(y), abs(z)) > FARTHEST_M:
         return None
     return {"x": x, "y": y, "z": z}

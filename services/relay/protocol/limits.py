@@ -15,10 +15,12 @@ Bytes = Annotated[int, Field(ge=KIB, le=256 * MIB)]
 PerSecond = Annotated[float, Field(ge=0.1, le=1_000_000)]
 
 
-class Limits(BaseModel):
-    """The section [limits] of relay.toml. Units are in the names."""
-
+class FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Limits(FrozenModel):
+    """The section [limits] of relay.toml. Units are in the names."""
 
     # Of one listener.
     connections: Count = 10_000

@@ -7,9 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
 # C functions, because nearly everything that the relay does asks one of them for the time.
 if sys.platform == "win32":
     boottime_s: Callable[[], float] = time.monotonic
@@ -29,7 +26,7 @@ def wall_s() -> float:
 def boot_id() -> str:
     """The id of the boot since which `boottime_s` counts; "" if the machine has none."""
     try:
-        return _BOOT_ID.read_text().strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
 

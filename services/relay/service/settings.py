@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, SecretStr
 
 from services.relay.protocol.errors import ConfigError
-from services.relay.protocol.limits import Limits, PerSecond
+from services.relay.protocol.limits import FrozenModel, Limits, PerSecond
 from services.relay.service import settings_values as types
 from services.relay.store import url as redis_url
 
@@ -29,11 +29,7 @@ IDENTITY_TOKEN_PLACE = "identity_token in relay.toml (with Compose: the file sec
 """Where a person finds these settings, for fixes."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Takaro(_Frozen):
+class Takaro(FrozenModel):
     """Takaro's connector. `registration_token` is for every instance that has none of its own."""
 
     url: types.WebSocketUrl = "wss://connect.takaro.io/"
@@ -41,7 +37,7 @@ class Takaro(_Frozen):
     proxy: types.ProxyUrl | None = None
 
 
-class Redis(_Frozen):
+class Redis(FrozenModel):
     """The store. Without a url `dayz-relay up` starts its own: `server`, or the Valkey that comes with it.
 
     `password` is that of the default user, for a url without one. Once loaded, `url` has it, too.
@@ -57,7 +53,7 @@ class Redis(_Frozen):
     durability: Literal["strict", "relaxed"] = "strict"
 
 
-class ModApi(_Frozen):
+class ModApi(FrozenModel):
     """The mods' port, the admin port with health, metrics, page and API, and the longest hold of a poll. Only
     the `X-Forwarded-For` of `trusted_proxies` counts."""
 
@@ -78,7 +74,7 @@ class ModApi(_Frozen):
         return types.is_loopback(self.host) and not self.trusted_proxies
 
 
-class Uplink(_Frozen):
+class Uplink(FrozenModel):
     """The port with health and metrics of uplink, and the number of reads a second for one game server."""
 
     admin_host: types.Host = "127.0.0.1"
@@ -86,19 +82,19 @@ class Uplink(_Frozen):
     reads_per_s: types.ReadsPerSecond = 4.0
 
 
-class Log(_Frozen):
+class Log(FrozenModel):
     """The form of log lines: `text` for people, `json` for programs."""
 
     format: Literal["text", "json"] = "text"
 
 
-class MetricsSettings(_Frozen):
+class MetricsSettings(FrozenModel):
     """Whether metrics have the label `instance`; if not, each is the worst, or the sum, of all instances."""
 
     per_instance: bool = True
 
 
-class Alerts(_Frozen):
+class Alerts(FrozenModel):
     """The targets of alerts, and the time after which a game server counts as silent."""
 
     discord_url: types.WebhookUrl | None = None
@@ -106,7 +102,7 @@ class Alerts(_Frozen):
     silent_after_s: types.SilentAfter = 180.0
 
 
-class Instance(_Frozen):
+class Instance(FrozenModel):
     """One DayZ server. Once loaded, `registration_token` is the effective one: its own, else the fleet's.
 
     `log` and `log_per_s` decide how many of its log lines go to Takaro: none, all, or a number a second.
@@ -121,7 +117,7 @@ class Instance(_Frozen):
     log_per_s: PerSecond | None = None
 
 
-class Settings(_Frozen):
+class Settings(FrozenModel):
     takaro: Takaro = Takaro()
     redis: Redis = Redis()
     modapi: ModApi = ModApi()
