@@ -127,7 +127,7 @@ def test_every_pod_is_hardened_and_limited(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
-def test_a_lost_store_ends_no_pod_and_closes_no_door(name: str) -> None:
+def test_a_lost_store_ends_no_pod_and_closes_no_port(name: str) -> None:
     probes = {
         kind: container(DEPLOYMENTS[name])[f"{kind}Probe"]["httpGet"] for kind in ("liveness", "readiness")
     }
@@ -164,7 +164,7 @@ def test_every_port_of_a_service_is_one_of_its_pods() -> None:
             assert offered[port["targetPort"]] == port["port"]
 
 
-def test_the_mods_door_does_not_open_the_admin_port() -> None:
+def test_the_mods_port_does_not_open_the_admin_port() -> None:
     assert [port["name"] for port in SERVICES["dayz-relay-modapi"]["spec"]["ports"]] == ["mods"]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from services.modapi.fleet.rows import State
+from services.modapi.fleet.rows import ServerState
 from services.relay.instances.diagnosis import ProblemCode
 from services.relay.instances.facts import ServerCause
 from services.relay.instances.records import ExternalId
@@ -123,7 +123,7 @@ class Server(BaseModel):
     disabled: bool
     served: bool = Field(description="false if it is disabled, or if `note` gives a reason")
     note: str = Field(description='why it is not served, or ""')
-    state: State
+    state: ServerState
     cause: ServerCause
     problems: list[ServerProblem] = Field(description="the worst first")
     has_registration_token: bool
@@ -198,7 +198,7 @@ class FleetCounts(BaseModel):
     """All servers in numbers."""
 
     total: int
-    states: dict[State, int]
+    states: dict[ServerState, int]
     causes: dict[ServerCause, int]
     players_online: int
     events_waiting: int

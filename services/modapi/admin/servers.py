@@ -9,7 +9,7 @@ from services.modapi.admin import models
 from services.modapi.admin.context import AdminContext, Context, Row
 from services.modapi.admin.repeats import OnceOf, OnceRoute
 from services.modapi.admin.views import fits, page_of, server_of
-from services.modapi.fleet.rows import State
+from services.modapi.fleet.rows import ServerState
 from services.modapi.fleet.view import READ_AT_ONCE
 from services.relay.instances.definitions import active
 from services.relay.instances.facts import ServerCause
@@ -29,7 +29,7 @@ async def list_servers(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
     cursor: models.PageCursor = "",
     state: Annotated[
-        State | ServerCause | None,
+        ServerState | ServerCause | None,
         Query(description="only servers with this state or cause"),
     ] = None,
     q: Annotated[str, Query(max_length=100, description="only with this text in slug or name")] = "",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from services.modapi.admin import models
-from services.modapi.fleet.rows import ServerRow, State
+from services.modapi.fleet.rows import ServerRow, ServerState
 from services.relay.instances.diagnosis import Problem
 from services.relay.instances.facts import OnlinePlayers, ServerCause
 
@@ -52,7 +52,7 @@ def server_of(row: ServerRow) -> models.Server:
 
 def fits(row: ServerRow, state: str, text: str) -> bool:
     """Whether a server has this state or cause, and this text in its slug or name. "" fits all."""
-    if state and state != (row.state if state in set(State) else row.cause):
+    if state and state != (row.state if state in set(ServerState) else row.cause):
         return False
     text = text.casefold()
     return text in row.slug or text in row.definition.instance.name.casefold()
@@ -63,7 +63,7 @@ def fleet_of(rows: Sequence[ServerRow], notes: Iterable[Problem]) -> models.Flee
     causes = Counter(row.cause for row in rows)
     return models.FleetCounts(
         total=len(rows),
-        states={state: states[state] for state in State},
+        states={state: states[state] for state in ServerState},
         causes={cause: causes[cause] for cause in ServerCause},
         players_online=sum(row.facts.players or 0 for row in rows),
         events_waiting=sum(row.facts.events for row in rows),

@@ -19,7 +19,7 @@ _FACTS = attrgetter(*(field.name for field in fields(Facts) if field.name not in
 
 
 @unique
-class State(StrEnum):
+class ServerState(StrEnum):
     """How a server is, the worst first: `down` needs somebody, `attention` can wait, `disabled` is meant."""
 
     DOWN = "down"
@@ -34,7 +34,7 @@ class ServerRow(NamedTuple):
     definition: DefinedInstance
     facts: Facts
     problems: list[Problem]
-    state: State
+    state: ServerState
 
     @property
     def cause(self) -> ServerCause:
@@ -53,13 +53,13 @@ class ServerRow(NamedTuple):
         return self.definition.instance.slug
 
 
-def state_of(disabled: bool, problems: Sequence[Problem]) -> State:
+def state_of(disabled: bool, problems: Sequence[Problem]) -> ServerState:
     """The state of a server with these problems."""
     if disabled:
-        return State.DISABLED
+        return ServerState.DISABLED
     if not problems:
-        return State.UP
-    return State.DOWN if any(problem.serious for problem in problems) else State.ATTENTION
+        return ServerState.UP
+    return ServerState.DOWN if any(problem.serious for problem in problems) else ServerState.ATTENTION
 
 
 class FleetChanges:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from services.modapi.admin.views import fits, fleet_of
-from services.modapi.fleet.rows import ServerRow, State
+from services.modapi.fleet.rows import ServerRow, ServerState
 from services.modapi.page.figures import CAUSES, DayBar
 from services.modapi.page.rendering import Fragments, render
 from services.relay.protocol.link_states import LinkState
@@ -14,13 +14,13 @@ from services.relay.protocol.link_states import LinkState
 ROWS = 50
 
 FILTERS = {
-    **{state.value: state.value for state in State},
+    **{state.value: state.value for state in ServerState},
     **{cause.value: text for cause, text in CAUSES.items()},
 }
 """The filters of the table: the value of `state` in the query, and its text."""
 
 SORTS: dict[str, tuple[str, Callable[[ServerRow], Any], bool]] = {
-    "state": ("State", lambda row: list(State).index(row.state), False),
+    "state": ("State", lambda row: list(ServerState).index(row.state), False),
     "name": ("Server", lambda row: row.definition.instance.name.casefold(), False),
     "contact": ("Last contact", lambda row: _or(row.facts.silent_s, 1e12), False),
     "link": ("Takaro", lambda row: row.facts.link == LinkState.READY, False),
@@ -51,7 +51,7 @@ class View:
         state = query.get("state", "")
         return cls(
             query.get("q", "")[:100].strip(),
-            state if state in {*State, *CAUSES} else "",
+            state if state in {*ServerState, *CAUSES} else "",
             sort if sort in SORTS else "state",
             max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 6 else 1,
             int(query.get("turned") == "1"),
@@ -85,7 +85,7 @@ def choose(rows: Sequence[ServerRow], view: View) -> ShownPage:
 
 def title(rows: Sequence[ServerRow]) -> str:
     """Page title: the number of servers that are down."""
-    down = sum(row.state is State.DOWN for row in rows)
+    down = sum(row.state is ServerState.DOWN for row in rows)
     return f"({down}) Servers" if down else "Servers"
 
 

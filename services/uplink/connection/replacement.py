@@ -1,6 +1,6 @@
 """Decides when a new socket replaces the one in use. Pure: times and dice are arguments.
 
-It does so after so many requests or hours, and if Takaro asks nothing on it. Takaro asks every server each
+It does so after some requests or hours, and if Takaro asks nothing on it. Takaro asks every server each
 30 s, on the socket that identified last (protocol.md T3, T16). When it asks nothing, either that socket is
 dead, and a new identify helps, or another client has identified with the same token: an old bridge that was
 never stopped. Then that client would answer each identify of ours with its own.

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.modapi.admin.models import ServerCause, State
+from services.modapi.admin.models import ServerCause, ServerState
 from services.modapi.admin.problems import RAISED, ErrorCode
 from services.relay.instances.directory import Directory
 from services.relay.instances.facts import InstanceState, LinkInfo, note_failed
@@ -329,7 +329,7 @@ async def test_the_list_comes_in_pages_and_by_state_cause_and_text(
     assert [one["slug"] for one in second["servers"]] == ["c", "no-token", "of-file"]
     assert second["next_cursor"] is None
     counts = (await api.get("/api/v1/fleet")).json()
-    assert counts["total"] == 5 and set(counts["states"]) == set(State)
+    assert counts["total"] == 5 and set(counts["states"]) == set(ServerState)
     assert (counts["states"]["disabled"], counts["causes"]["no_owner"]) == (1, 3)
     assert set(counts["causes"]) == set(ServerCause) and sum(counts["causes"].values()) == 5
 

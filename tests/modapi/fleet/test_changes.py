@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from services.modapi.fleet.rows import KEPT_REMOVALS, FleetChanges, ServerRow, State
+from services.modapi.fleet.rows import KEPT_REMOVALS, FleetChanges, ServerRow, ServerState
 from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.facts import Facts
 from services.relay.protocol.vocabulary import Origin
@@ -16,7 +16,7 @@ FACTS = Facts(1_000, "uplink-1", "ready", "", "", 900, 0, 0, None, 0, 0, 3, "", 
 
 def row(slug: str, **facts: Any) -> ServerRow:
     instance = Instance(slug=slug, name=f"Server {slug}", identity_token=SecretStr("identity-" + slug))
-    return ServerRow(DefinedInstance(instance, Origin.REDIS, ()), replace(FACTS, **facts), [], State.UP)
+    return ServerRow(DefinedInstance(instance, Origin.REDIS, ()), replace(FACTS, **facts), [], ServerState.UP)
 
 
 def update(changes: FleetChanges, *rows: ServerRow) -> None:

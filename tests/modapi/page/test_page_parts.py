@@ -16,7 +16,7 @@ from markupsafe import Markup
 from pydantic import SecretStr
 from starlette.responses import Response
 
-from services.modapi.fleet.rows import ServerRow, State, state_of
+from services.modapi.fleet.rows import ServerRow, ServerState, state_of
 from services.modapi.page import fleet, rendering, server
 from services.modapi.page.access import is_local
 from services.modapi.page.figures import ago, day_bar, nice
@@ -399,9 +399,9 @@ def test_no_bar_leaves_its_picture(rows: list[tuple[int, int, int]]) -> None:
 
 def test_the_severity_follows_the_problems() -> None:
     assert [row("a", found).state for found in ([], [NOTE], [NOTE, BAD])] == [
-        State.UP,
-        State.ATTENTION,
-        State.DOWN,
+        ServerState.UP,
+        ServerState.ATTENTION,
+        ServerState.DOWN,
     ]
 
 

@@ -57,9 +57,11 @@ class Served:
         self.refused: Counter[str] = Counter()
         sock = bind("127.0.0.1", 0, "test")
         self.port: int = sock.getsockname()[1]
-        door = ConnectionLimits(limits, lambda limit: self.refused.update([limit]), networks(trusted.split()))
+        guard = ConnectionLimits(
+            limits, lambda limit: self.refused.update([limit]), networks(trusted.split())
+        )
         self._strangers: list[Stranger] = []
-        self._serving = asyncio.create_task(Listener(answers, door, certificate, keep_alive_s).listen(sock))
+        self._serving = asyncio.create_task(Listener(answers, guard, certificate, keep_alive_s).listen(sock))
 
     async def open(self, context: ssl.SSLContext | None = None) -> "Stranger":
         since_s = time.monotonic()
