@@ -215,7 +215,14 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str, str]] = [
         "the body is no JSON: Expecting value in line 2, column 10",
     ),
     ("POST", "/servers", {"content": b'{"slug": "a\xff"}', "headers": JSON}, 400, "unreadable_json", "UTF-8"),
-    ("POST", "/servers", {"content": b"[" * 60_000, "headers": JSON}, 400, "unreadable_json", "nested"),
+    (
+        "POST",
+        "/servers",
+        {"content": b"[" * 60_000, "headers": JSON},
+        400,
+        "unreadable_json",
+        "the body is no JSON",
+    ),
     ("GET", "/servers/", {}, 404, "not_found", "there is no such call"),
     (
         "POST",
