@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from types import TracebackType
 from typing import Any
 
@@ -27,12 +28,14 @@ hide, clean = _redaction.hide, _redaction.clean
 
 logger = logging.getLogger(__name__)
 
+_logger_of = cache(logging.getLogger)  # it takes a lock, and uplink asks for one at each hint
+
 
 class InstanceLogger(logging.LoggerAdapter[logging.Logger]):
     """The logger of that name, with the instance in each line."""
 
     def __init__(self, name: str, slug: str) -> None:
-        super().__init__(logging.getLogger(name), {"instance": slug})
+        super().__init__(_logger_of(name), {"instance": slug})
         self._slug = slug
 
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:

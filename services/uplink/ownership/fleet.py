@@ -42,7 +42,7 @@ class FleetTimes:
     renew_every_s: float = RENEW_EVERY_S
     slow_after_s: float = 0.5  # the next renewals wait this long for slow ones: leases are trusted for 3.5 s
     measure_every_s: float = 5.0
-    moves_per_s: float = 5.0  # number of instances that an uplink takes which joins
+    moves_per_s: float = 5.0  # number of instances that an uplink takes in a second after it has joined
     settled_after_s: float = 3.0  # until it takes the first: a deployment restarts one uplink after the other
     beat_every_s: float = BEAT_EVERY_S
     alive_for_s: float = ALIVE_FOR_S

@@ -27,7 +27,7 @@ from services.uplink.takaro.requests import BadRequest, read_request
 
 MAX_OPEN = 5_000  # requests of one instance that wait at once; a burst of Takaro's has two for each player
 
-MAX_REFUSED_ACTIONS = 100  # whose refused answers are logged: Takaro, which names them, may invent any number
+MAX_REFUSED_ACTIONS = 100  # actions whose refused answers are logged: Takaro may invent any number
 
 
 class RequestHandler:
