@@ -167,14 +167,13 @@ class Pipeline:
     ) -> float:
         """Does what the refusals ask for, and puts the calls back. Returns how long to wait."""
         pause_s, anew = 0.0, False
-        whole: set[Script] = set()
+        unknown: list[StoreCall] = []
         asked: dict[str, list[StoreCall]] = {}
         for call, reply in refused:
             verdict = verdict_on(reply)
             match verdict.retry:
-                case Retry.WITH_SCRIPT if call.script and call.script not in whole:
-                    whole.add(call.script)  # once: then the server knows it again for the later calls
-                    call.command = ("EVAL", call.script.text, *call.command[2:])
+                case Retry.WITH_SCRIPT:
+                    unknown.append(call)
                 case Retry.MOVED:
                     self._topology.moved(verdict.slot, verdict.node, self.place)
                     pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
@@ -184,6 +183,7 @@ class Pipeline:
                     pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
                 case Retry.RECONNECT:
                     pause_s, anew = RETRY_EVERY_S, True
+        _bring_scripts(unknown)
         for node, calls in asked.items():
             if await self._ask(node, calls):
                 pause_s = max(pause_s, SLOT_RETRY_EVERY_S)
@@ -207,7 +207,9 @@ class Pipeline:
                 replies = await exchange(connection, calls, {}, self._terms, asking=True)
         finally:
             connection.close()
-        return any([call.settle(reply) for call, reply in zip(calls, replies, strict=True)])
+        again = [(call, reply) for call, reply in zip(calls, replies, strict=True) if call.settle(reply)]
+        _bring_scripts([call for call, reply in again if verdict_on(reply).retry is Retry.WITH_SCRIPT])
+        return bool(again)
 
     def _put_back(self, refused: Sequence[tuple[StoreCall, Exception]], hints: dict[str, set[str]]) -> None:
         """Puts calls back to the head that a caller still waits for and that have time left."""
@@ -224,3 +226,12 @@ class Pipeline:
         if waiting:  # a hint must not arrive before its command
             for channel, slugs in hints.items():
                 self._hints.setdefault(channel, set()).update(slugs)
+
+
+def _bring_scripts(calls: list[StoreCall]) -> None:
+    """Has the first call of each script bring its text: then the server knows it for the later calls."""
+    brought: set[Script] = set()
+    for call in calls:
+        if call.script and call.script not in brought:
+            brought.add(call.script)
+            call.command = ("EVAL", call.script.text, *call.command[2:])

@@ -323,6 +323,20 @@ async def test_a_slot_that_moves_live_is_followed_in_order(servers: Servers, slu
             assert await store.send("LRANGE", key, 0, -1) == [b"%d" % number for number in range(400)]
 
 
+async def test_a_script_is_sent_whole_to_the_node_that_a_slot_moves_to(servers: Servers, slug: str) -> None:
+    """A node that has just joined knows none."""
+    if not isinstance(servers, RedisCluster):
+        pytest.skip("it has no slots")
+    key = f"relay:{{{slug}}}:one"
+    target = next(primary for primary in servers.primaries() if primary is not servers.primary_of(key))
+    async with closing(Store(servers.url, call_timeout_s=CALL_TIMEOUT_S)) as store:
+        await store.run(CLOCK, (key,))
+        target.ask("SCRIPT", "FLUSH")
+        await asyncio.to_thread(servers.open_slot, slot_of(key), target)
+        await asyncio.wait_for(store.run(CLOCK, (key,)), CALL_TIMEOUT_S / 2)
+        await asyncio.to_thread(servers.close_slot, slot_of(key), target)
+
+
 async def test_a_call_that_was_given_up_on_the_way_to_another_node_costs_the_others_no_time(
     servers: Servers, slug: str
 ) -> None:
