@@ -42,7 +42,7 @@ async def client(proxy: Proxy) -> AsyncIterator[Client]:
     writer.close()
 
 
-async def test_what_is_said_passes_in_both_directions(client: Client) -> None:
+async def test_data_passes_in_both_directions(client: Client) -> None:
     assert await client.say(b"hello\n") == b"hello\n"
 
 
@@ -58,7 +58,7 @@ async def test_a_dropped_reply_was_seen_and_never_comes(proxy: Proxy, client: Cl
     assert seen == [b"hello\n"]
 
 
-async def test_what_is_held_back_passes_later(proxy: Proxy, client: Client) -> None:
+async def test_data_that_is_held_back_passes_later(proxy: Proxy, client: Client) -> None:
     proxy.passing.clear()
     with pytest.raises(TimeoutError):
         await client.say(b"hello\n", within_s=0.2)
@@ -89,7 +89,7 @@ async def test_jitter_is_asked_for_each_piece(proxy: Proxy, client: Client) -> N
     assert asyncio.get_running_loop().time() - begun_s >= 0.19
 
 
-async def test_a_cut_lets_so_much_of_the_replies_pass(proxy: Proxy, client: Client) -> None:
+async def test_a_cut_lets_a_part_of_the_replies_pass(proxy: Proxy, client: Client) -> None:
     proxy.cut_after_bytes = 8
     assert await client.say(b"first\n") == b"first\n"
     client.writer.write(b"second\n")

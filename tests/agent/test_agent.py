@@ -243,7 +243,9 @@ async def test_lines_of_the_agent_and_events_of_the_mod_are_both_stored(run: Age
 
 
 @pytest.mark.parametrize("environ", [{"DAYZ_RELAY_URL": ""}, {"DAYZ_LOG_DENY": "("}])
-async def test_a_wrong_setting_ends_it_with_2(run: AgentWithModapi, environ: dict[str, str]) -> None:
+async def test_a_wrong_setting_ends_the_agent_with_exit_code_2(
+    run: AgentWithModapi, environ: dict[str, str]
+) -> None:
     url = {"DAYZ_RELAY_URL": "http://127.0.0.1:1", "DAYZ_LOG_DIR": str(run.logs)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.cli", "agent"),

@@ -149,5 +149,5 @@ def test_a_file_that_has_just_begun_is_not_recognised_by_its_content() -> None:
 
 
 @pytest.mark.parametrize(("age_s", "new"), [(0, True), (-5, True), (599, True), (601, False)])
-def test_an_old_file_that_turns_up_is_somebodys_copy(age_s: float, new: bool) -> None:
+def test_an_old_file_that_appears_counts_as_a_copy(age_s: float, new: bool) -> None:
     assert is_new(Found("a.RPT", 1, 10_000.0 - age_s), 10_000.0) is new

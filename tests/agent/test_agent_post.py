@@ -56,7 +56,7 @@ def peer() -> Iterator[AnsweringServer]:
 
 
 @pytest.mark.parametrize("base", ["", "/", f"/k/{KEY}", f"/k/{KEY}/", f"/relay/k/{KEY}"])
-def test_it_posts_below_the_address_that_the_mod_has(peer: AnsweringServer, base: str) -> None:
+def test_the_agent_posts_below_the_address_that_the_mod_has(peer: AnsweringServer, base: str) -> None:
     post(peer.url + base, ["Żółw", 'a "quoted" \\ line'])
     assert peer.paths == [base.rstrip("/") + "/gameserver/agent/events"]
     assert peer.batches == [["Żółw", 'a "quoted" \\ line']]
@@ -73,7 +73,7 @@ def test_it_posts_below_the_address_that_the_mod_has(peer: AnsweringServer, base
         (204, b"", "its answer was empty"),
     ],
 )
-def test_only_a_2xx_with_a_body_means_that_it_was_taken(
+def test_only_a_2xx_with_a_body_means_that_lines_were_taken(
     peer: AnsweringServer, status: int, body: bytes, words: str
 ) -> None:
     peer.answers = [(status, body)]

@@ -146,7 +146,7 @@ def test_an_old_log_that_is_copied_there_is_not_sent(tmp_path: Path) -> None:
     assert texts(one) == ["new"]
 
 
-def test_much_at_once_is_read_in_parts(tmp_path: Path) -> None:
+def test_many_new_lines_are_read_in_parts(tmp_path: Path) -> None:
     lines = [f"line {number}" for number in range(3_000)]
     one = Tail(tmp_path, None, max_read_bytes=10_000)
     add(tmp_path / "a.RPT", "".join(f"{line}\n" for line in lines).encode())

@@ -19,7 +19,7 @@ def complete(slug: str) -> dict[str, Any]:
     return {"slug": slug, "mod_keys": [f"mod-key-of-{slug}-012345"], "registration_token": "token"}
 
 
-def test_it_says_where_mods_call_where_to_look_and_what_is_missing() -> None:
+def test_the_banner_shows_both_addresses_and_what_is_missing() -> None:
     assert said({"slug": "one"}) == [
         "Mods call http://127.0.0.1:8088/k/<mod key>",
         "Status page: http://localhost:9088/",
@@ -44,11 +44,11 @@ def test_it_says_where_mods_call_where_to_look_and_what_is_missing() -> None:
         ({"admin_host": "fd00::1"}, "http://[fd00::1]:9088/ (once admin_token is set under [modapi])"),
     ],
 )
-def test_it_says_what_the_status_page_asks_for(modapi: dict[str, Any], line: str) -> None:
+def test_the_banner_says_what_the_status_page_asks_for(modapi: dict[str, Any], line: str) -> None:
     assert said(complete("one"), **modapi)[1] == f"Status page: {line}"
 
 
-def test_of_many_servers_only_some_that_lack_something_are_named() -> None:
+def test_the_banner_names_only_some_of_many_incomplete_servers() -> None:
     lines = said(*(complete(f"good-{n}") for n in range(1_000)), {"slug": "bad"})
     assert len(lines) == 4 and lines[2].startswith("Server bad") and lines[3] == "1,000 servers are complete"
     lines = said(*({"slug": f"bad-{n}"} for n in range(30)))

@@ -48,7 +48,9 @@ def completed(script: Path, *typed: str) -> list[str]:
         (("modapi", "--"), {"--help", "--config"}),  # not --warned, which nobody types
     ],
 )
-def test_it_offers_what_can_follow(script: Path, typed: tuple[str, ...], offered: set[str]) -> None:
+def test_completion_offers_the_words_that_can_follow(
+    script: Path, typed: tuple[str, ...], offered: set[str]
+) -> None:
     assert set(completed(script, *typed)) == offered
 
 
@@ -66,7 +68,7 @@ def test_it_offers_what_can_follow(script: Path, typed: tuple[str, ...], offered
         (("instance", "add", "x", "--identity-token-file", ""), set()),
     ],
 )
-def test_it_offers_the_servers_that_there_are(
+def test_completion_offers_the_servers_that_exist(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: tuple[str, ...], offered: set[str]
 ) -> None:
     blocks = (

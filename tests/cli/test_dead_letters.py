@@ -49,7 +49,7 @@ def test_a_command_for_a_missing_dead_letter_says_that_there_is_none(relay: Rela
     assert relay.run("dlq", "drop", "one", "--all", "--yes") == "0 dropped\n"
 
 
-def test_a_script_deletes_all_dead_letters_only_if_it_says_that_it_means_it(relay: RelayTerminal) -> None:
+def test_a_script_deletes_all_dead_letters_only_with_yes(relay: RelayTerminal) -> None:
     relay.fill(one_has_dead_letters)
     said = relay.run("dlq", "drop", "one", "--all", code=2)
     assert said.startswith("dayz-relay: nothing was deleted") and "add --yes" in said
@@ -65,7 +65,7 @@ def test_a_retry_of_all_takes_in_what_it_can_and_counts_the_rest(relay: RelayTer
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 1), (b"\n", 1), (b"\x04", 1), (b"yes\n", 0)])
-def test_all_dead_letters_are_deleted_by_a_person_who_means_it(
+def test_a_person_who_confirms_deletes_all_dead_letters(
     relay: RelayTerminal, answer: bytes, code: int
 ) -> None:
     relay.fill(one_has_dead_letters)

@@ -73,7 +73,7 @@ def terminal(tmp_path: Path) -> Iterator[Machine]:
     server.remove()
 
 
-def test_without_a_store_it_says_how_to_name_one(tmp_path: Path) -> None:
+def test_without_a_store_doctor_says_how_to_name_one(tmp_path: Path) -> None:
     terminal = Machine(tmp_path, RedisServer(binaries()["valkey"]))
     (tmp_path / "relay.toml").write_text(settings("x").replace('[redis]\nurl = "x"\n', ""))
     said = terminal.run("doctor", code=1)
@@ -101,7 +101,7 @@ def test_doctor_names_the_file_that_keeps_the_store_of_up_from_starting(tmp_path
     )
 
 
-def test_where_the_environment_has_the_settings_no_file_is_called_valid(terminal: Machine) -> None:
+def test_settings_of_the_environment_make_no_file_valid(terminal: Machine) -> None:
     (terminal.folder / "relay.toml").unlink()
     terminal.environ |= {"RELAY_REDIS__URL": terminal.server.url, "RELAY_TAKARO__URL": "ws://127.0.0.1:1/"}
     said = terminal.run("doctor", code=1)
@@ -136,7 +136,7 @@ def test_doctor_counts_the_servers_that_are_up_and_names_the_others(terminal: Ma
     assert servers.count("two: ") == 2 and "one" not in servers and "ok       1 up\n" in servers
 
 
-def test_a_store_that_is_away_is_told_in_words_and_the_servers_as_not_looked_at(terminal: Machine) -> None:
+def test_doctor_reports_a_store_that_is_away_and_servers_that_it_could_not_check(terminal: Machine) -> None:
     terminal.server.kill()
     said = terminal.run("doctor", code=1)
     assert "Redis: nobody listens on " in said and "Errno" not in said and "\nServers\n" in said
@@ -150,7 +150,7 @@ def test_doctor_sees_a_store_that_could_lose_events(terminal: Machine) -> None:
     assert "Fix: CONFIG SET appendfsync always" in terminal.run("doctor", code=1)
 
 
-def test_doctor_says_who_else_has_the_port(terminal: Machine) -> None:
+def test_doctor_names_the_other_program_on_a_port(terminal: Machine) -> None:
     port = int(re.findall(r"^port = (\d+)", (terminal.folder / "relay.toml").read_text(), re.MULTILINE)[0])
     with socket.create_server(("127.0.0.1", port)):
         said = terminal.run("doctor", code=1)
@@ -207,7 +207,7 @@ def test_doctor_finds_a_service_whose_admin_port_was_changed_without_a_restart(
     assert "fix      `dayz-relay modapi` starts it" in said and "the relay does not run here" not in said
 
 
-def test_doctor_tells_who_has_the_port_that_a_service_is_to_have_after_its_restart(
+def test_doctor_names_the_program_on_a_port_that_a_restart_needs(
     terminal: Machine,
 ) -> None:
     with running_service() as port, socket.create_server(("127.0.0.1", 0)) as other:
@@ -261,7 +261,7 @@ async def test_doctor_identifies_when_it_is_told_to(terminal: Machine, accepted:
         assert "greets as Takaro does" in plain
 
 
-async def test_a_name_that_nobody_looks_up_in_time_is_told_in_words(
+async def test_a_name_lookup_that_times_out_is_reported_in_words(
     terminal: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def slow(*args: object, **options: object) -> None:
@@ -272,7 +272,7 @@ async def test_a_name_that_nobody_looks_up_in_time_is_told_in_words(
     assert verdict.what == "the name 127.0.0.1 cannot be looked up: no answer"
 
 
-def test_doctor_sends_a_message_to_try_whether_people_are_told(terminal: Machine) -> None:
+def test_doctor_sends_a_test_alert(terminal: Machine) -> None:
     heard: list[bytes] = []
 
     class Hook(BaseHTTPRequestHandler):
@@ -298,7 +298,7 @@ def test_doctor_sends_a_message_to_try_whether_people_are_told(terminal: Machine
     assert [json.loads(body).get("source") for body in heard] == [None, "dayz-relay"]
 
 
-def test_a_wrong_setting_is_told_as_everywhere(terminal: Machine) -> None:
+def test_doctor_reports_a_wrong_setting_like_other_commands(terminal: Machine) -> None:
     path = terminal.folder / "relay.toml"
     path.write_text(path.read_text().replace('slug = "one"', 'slug = "ONE"'))
     assert "slug: must be 1 to 63" in terminal.run("doctor", code=2)

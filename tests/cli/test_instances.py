@@ -82,7 +82,7 @@ def test_the_config_of_a_mod_is_shown_again_and_its_key_where_it_is_known(relay:
     assert json.loads(told["mod_config"])["RegistrationToken"] == "mod-key-of-one-0123456789"
 
 
-def test_a_script_deletes_the_data_of_a_server_only_if_it_says_that_it_means_it(relay: RelayTerminal) -> None:
+def test_a_script_deletes_the_data_of_a_server_only_with_yes(relay: RelayTerminal) -> None:
     relay.run("instance", "add", "new", "--name", "Server new")
     assert "add --yes" in relay.run("instance", "remove", "new", "--purge", code=2)
     assert len(relay.json("instance", "list")) == 3

@@ -44,7 +44,7 @@ def test_check_shows_the_settings_without_their_secrets(
         assert secret.get_secret_value() not in shown
 
 
-def test_check_has_the_same_for_a_script(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_prints_the_settings_as_json(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text(config.read_text() + "\n[uplink]\nadmin_prot = 1\n")
     assert main(["check", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -53,7 +53,7 @@ def test_check_has_the_same_for_a_script(config: Path, capsys: pytest.CaptureFix
     assert told["settings"]["instance"][0]["identity_token"].startswith("set (")
 
 
-def test_check_names_unknown_keys_and_is_content(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_names_unknown_keys_and_succeeds(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text(config.read_text() + "\n[uplink]\nadmin_prot = 1\n")
     assert main(["check", "--config", str(config)]) == 0
     assert f"warning: {config}, [uplink], admin_prot: unknown key" in capsys.readouterr().out
@@ -112,7 +112,7 @@ def test_only_up_runs_without_a_file(
         ("token new --kind key", "'--kind': 'key' is not one of 'mod-key'"),
     ],
 )
-def test_a_value_that_cannot_be_is_named_with_its_option(
+def test_an_impossible_value_is_named_with_its_option(
     line: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(line.split()) == 2
@@ -150,7 +150,7 @@ def test_each_command_that_works_at_a_relay_can_answer_as_json() -> None:
     assert without == []
 
 
-def test_the_help_of_a_group_says_the_whole_of_what_each_command_does(
+def test_the_help_of_a_group_cuts_no_description(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -162,7 +162,7 @@ def test_the_help_of_a_group_says_the_whole_of_what_each_command_does(
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_an_output_whose_disk_is_full_is_one_line(tmp_path: Path, unbuffered: str) -> None:
+def test_a_full_disk_of_the_output_is_reported_in_one_line(tmp_path: Path, unbuffered: str) -> None:
     argv = [sys.executable, "-P", "-m", "services.cli", "check"]
     environ = {
         **os.environ,
@@ -192,7 +192,7 @@ def test_no_file_is_needed_where_the_environment_describes_the_server(
     "argv",
     [["--version"], ["-V"], ["version"], ["--help"], ["help"], ["up", "--help"], ["help", "dlq", "show"]],
 )
-def test_a_question_for_help_is_no_error(argv: list[str]) -> None:
+def test_asking_for_help_is_no_error(argv: list[str]) -> None:
     assert main(argv) == 0
 
 
@@ -230,7 +230,7 @@ def test_help_shows_examples_as_they_are_typed(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("module", ["rich", "httpx", "pydantic_settings", "redis"])
-def test_help_does_not_wait_for_what_only_commands_need(module: str) -> None:
+def test_help_does_not_wait_for_modules_that_only_commands_need(module: str) -> None:
     """Loading these takes longer than `--help` may."""
     code = (
         f"import sys; from services.cli.main import main; main(['--help']); print({module!r} in sys.modules)"
@@ -246,7 +246,7 @@ def test_the_module_is_the_command() -> None:
     assert (run.returncode, run.stdout.split()[0]) == (0, "dayz-relay")
 
 
-def test_the_services_are_told_of_the_store_where_no_process_list_shows_it() -> None:
+def test_the_services_get_the_store_by_their_environment() -> None:
     programs = services(
         Path("relay.toml"), {"RELAY_REDIS__URL": "", "OTHER": "kept"}, "unix:///run/valkey.sock"
     )
@@ -289,7 +289,7 @@ def test_check_names_a_file_that_others_can_read_and_an_identity_that_can_be_gue
 
 
 @pytest.mark.parametrize("command", ["check", "modapi", "up", "status", "doctor", "import"])
-def test_a_folder_that_cannot_be_looked_into_is_a_line_and_no_traceback(
+def test_an_unreadable_folder_is_reported_in_one_line(
     command: str, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stat = Path.stat

@@ -64,7 +64,7 @@ def test_the_environment_beats_the_file(name: str, value: str, field: str) -> No
     assert getattr(read(text, {name: ""}), field) == getattr(read(text, {}), field)
 
 
-def test_the_bridge_in_a_dll_has_another_port_and_is_to_be_taken_out() -> None:
+def test_the_bridge_in_a_dll_has_another_port_and_must_be_removed() -> None:
     dll = read(PLAIN + "profilesDir=profiles\n", {})
     assert dll.port == 8089 and "take winmm.dll and dayz_takaro.dll out" in told(dll)
     assert read(PLAIN + "beServerCfgPath=x\nlocalPort=8090\n", {}).port == 8090
@@ -103,7 +103,7 @@ def test_an_import_names_each_setting_that_it_leaves_out_and_why(
         ("serverName=x\nlocalPort=none", "localPort: 'none' is no"),
     ],
 )
-def test_what_the_old_bridge_did_not_start_with_is_refused(text: str, words: str) -> None:
+def test_settings_that_the_old_bridge_refused_are_refused(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         read(text, {})
 
@@ -137,9 +137,7 @@ def test_the_file_may_be_named_by_the_variable_of_the_old_bridge(tmp_path: Path)
     assert instance.identity_token.get_secret_value() == "My DayZ Server"
 
 
-def test_where_others_can_call_the_server_gets_a_key(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_server_that_others_can_call_gets_a_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take(tmp_path, PLAIN, {"BRIDGE_BIND_ADDR": "0.0.0.0"})
     (instance,) = load(tmp_path / "relay.toml", {}).settings.instances
     assert f"/k/{instance.mod_keys[0].get_secret_value()}" in capsys.readouterr().out

@@ -61,7 +61,9 @@ def orphan(folder: Path, server: Path | None = None) -> Iterator[subprocess.Pope
         process.wait()
 
 
-async def test_it_has_the_durability_that_the_relay_requires(tmp_path: Path, server: Path | None) -> None:
+async def test_the_store_has_the_durability_that_the_relay_requires(
+    tmp_path: Path, server: Path | None
+) -> None:
     async with running(tmp_path / "data", server) as client:
         wanted = {
             "appendonly": "yes",
@@ -143,12 +145,12 @@ def test_settings_of_a_store_that_cannot_be_written_are_named(tmp_path: Path) ->
         own_store.prepare(tmp_path, Path(binaries()["redis"]))
 
 
-def test_a_server_that_is_not_there_is_named() -> None:
+def test_a_missing_server_program_is_named() -> None:
     with pytest.raises(ConfigError, match=r"redis\.server: /nowhere/redis-server is no program"):
         store_place.find_server("/nowhere/redis-server")
 
 
-def test_where_there_is_no_embedded_valkey_a_server_is_looked_for(
+def test_without_an_embedded_valkey_a_server_is_searched_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -227,7 +229,7 @@ async def test_an_orphan_is_ended_first_and_its_data_is_kept(tmp_path: Path, ser
             assert client.get("kept") == b"yes"
 
 
-def test_no_store_answers_where_there_is_no_address() -> None:
+def test_a_store_without_an_address_does_not_answer() -> None:
     assert not own_store.answers("")
 
 
@@ -266,7 +268,7 @@ def tear(folder: Path) -> Path:
     return increment
 
 
-async def test_zeros_that_a_power_cut_left_are_cut_off_and_said_once(
+async def test_zeros_that_a_power_cut_left_are_cut_off_and_logged_once(
     tmp_path: Path, server: Path | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(tmp_path, server) as client:
@@ -278,7 +280,7 @@ async def test_zeros_that_a_power_cut_left_are_cut_off_and_said_once(
     assert caplog.text.count("4,096 bytes behind its last whole record were cut off") == 1
 
 
-async def test_files_that_are_torn_when_it_is_started_again_are_mended_too(
+async def test_files_torn_before_a_restart_are_mended_too(
     tmp_path: Path, server: Path | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(tmp_path, server) as client:

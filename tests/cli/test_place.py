@@ -113,7 +113,7 @@ def test_an_impossible_address_of_a_relay_is_named(away: Terminal, options: list
     assert said in away.run("status", *options, code=2)
 
 
-def test_a_relay_that_is_not_there_is_one_line_with_the_fix(away: Terminal) -> None:
+def test_a_missing_relay_is_reported_in_one_line_with_the_fix(away: Terminal) -> None:
     port = free_port()
     (away.folder / "relay.toml").write_text(f"[modapi]\nadmin_port = {port}\n")
     at = f"http://127.0.0.1:{port}"
@@ -132,7 +132,7 @@ def test_a_relay_that_is_not_there_is_one_line_with_the_fix(away: Terminal) -> N
     assert "no relay runs there" in away.run("status", code=2)
 
 
-def test_a_token_that_is_missing_wrong_or_weak_is_one_line_with_the_fix(
+def test_a_missing_wrong_or_weak_token_is_reported_in_one_line_with_the_fix(
     relay: RelayTerminal, away: Terminal
 ) -> None:
     at = relay.admin
@@ -201,13 +201,15 @@ def other(status: int, context: ssl.SSLContext | None = None, **more: str) -> It
         (200, "answers 200, and not as a relay of this version: is it the admin port of modapi?"),
     ],
 )
-def test_another_program_or_an_older_relay_is_one_line(away: Terminal, status: int, said: str) -> None:
+def test_another_program_or_an_older_relay_is_reported_in_one_line(
+    away: Terminal, status: int, said: str
+) -> None:
     with other(status) as port:
         for command in (["instance", "list"], ["status", "main"], ["instance", "enable", "main"]):
             assert said in away.run(*command, "--url", f"http://127.0.0.1:{port}", code=1)
 
 
-def test_no_change_is_sent_to_what_is_no_relay_of_this_version(away: Terminal) -> None:
+def test_changes_are_sent_only_to_a_relay_of_this_version(away: Terminal) -> None:
     """An older relay would carry it out, and its answer, with a key, would be thrown away."""
     Other.asked.clear()
     with other(200) as port:
@@ -239,7 +241,9 @@ def test_a_wrong_argument_is_named_although_no_relay_answers(
 
 # asyncio closes a socket whose handshake failed when the loop is gone.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_certificate_that_nobody_trusts_is_one_line_with_the_fix(away: Terminal, tmp_path: Path) -> None:
+def test_an_untrusted_certificate_is_reported_in_one_line_with_the_fix(
+    away: Terminal, tmp_path: Path
+) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*make_certificate(tmp_path, "localhost"))
     with other(404, context) as port:

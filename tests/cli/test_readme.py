@@ -69,6 +69,6 @@ def test_the_first_start_prints_what_the_readme_shows(tmp_path: Path) -> None:
         *(f"instance {action}" for action in ("add", "list", "rotate", "disable", "enable", "remove")),
     ],
 )
-def test_every_command_is_told_and_exists(command: str) -> None:
+def test_every_command_is_in_the_readme_and_exists(command: str) -> None:
     assert any(f"`dayz-relay {command}" in row[0] for row in ROWS)
     assert main([*command.split(), "--help"]) == 0

@@ -48,7 +48,7 @@ async def two_called_with_a_wrong_key(store: Store) -> None:
     await store.send("ZADD", "relay:unknown-keys", now_ms, "two 10.0.0.9", now_ms, " 10.0.0.9")
 
 
-def test_one_server_is_told_what_the_table_of_all_tells_of_it(relay: RelayTerminal) -> None:
+def test_one_server_alone_shows_what_the_table_of_all_shows(relay: RelayTerminal) -> None:
     relay.fill(two_called_with_a_wrong_key)
     of_all = {view["slug"]: view for view in json.loads(relay.run("status", "--json", code=1))}
     for slug in ("one", "two"):
@@ -66,7 +66,7 @@ def test_a_place_that_only_a_later_relay_knows_is_shown_as_it_is(relay: RelayTer
     assert re.search(r"^defined in +panel$", "\n".join(parts), re.MULTILINE)
 
 
-def test_the_fleet_is_told_in_numbers(relay: RelayTerminal) -> None:
+def test_the_fleet_is_shown_in_numbers(relay: RelayTerminal) -> None:
     relay.fill(lambda store: is_up(store, "two"))
     said = relay.run("fleet")
     assert said.splitlines()[0] == "1 up, 1 down; 1 player"
@@ -91,7 +91,7 @@ def test_the_players_are_those_of_the_mirror(relay: RelayTerminal) -> None:
         *(("instance", action, "no") for action in ("show", "config", "rotate", "enable", "remove")),
     ],
 )
-def test_a_server_that_is_not_there_is_one_line(relay: RelayTerminal, words: tuple[str, ...]) -> None:
+def test_a_missing_server_is_reported_in_one_line(relay: RelayTerminal, words: tuple[str, ...]) -> None:
     assert re.fullmatch(r"dayz-relay: there is no \w+ no \(one, two\)\n", relay.run(*words, code=1))
 
 

@@ -124,7 +124,7 @@ async def test_a_killed_program_is_started_again_and_its_neighbour_is_left_alone
     assert caplog.messages == ["modapi ended (signal 9), starting it again in 0.5 s"]
 
 
-async def test_a_program_that_is_started_again_is_told_how_often_that_was(tmp_path: Path) -> None:
+async def test_a_restarted_program_gets_the_number_of_its_restarts(tmp_path: Path) -> None:
     told = tmp_path / "told"
     code = f"import os; open({str(told)!r}, 'a').write(os.environ['{RESTARTS}'] + ' ')"
     run = SupervisedRun(Program("uplink", (sys.executable, "-S", "-c", code), os.environ))

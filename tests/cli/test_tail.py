@@ -119,7 +119,7 @@ def log(msg: str, state: str, second: int, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("state", ["delivered", "expired"])
-def test_an_event_that_waited_is_marked_when_it_passes_and_its_honest_twin_is_not(state: str) -> None:
+def test_an_event_that_waited_is_marked_when_it_is_delivered_and_an_equal_new_one_is_not(state: str) -> None:
     seen = Seen()
     waits, of_another = log("a", "waiting", 1), log("a", state, 2, slug="two")
     assert seen.to_show(waits) == waits and seen.to_show(of_another) == of_another
@@ -136,7 +136,7 @@ def test_each_of_two_equal_waiting_events_is_marked() -> None:
     assert details == [SHOWN_ABOVE, SHOWN_ABOVE, ""]
 
 
-def test_an_event_that_has_passed_is_not_shown_as_waiting_behind_that() -> None:
+def test_a_delivered_event_is_not_shown_as_waiting_afterwards() -> None:
     seen = Seen()
     seen.to_show(log("a", "delivered", 5))
     assert seen.to_show(log("a", "waiting", 4)) is None  # read before it was taken off
@@ -221,9 +221,7 @@ async def test_a_relay_that_never_answered_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("words", [("tail",), ("tail", "one", "--json")])
-def test_a_reader_of_tail_that_leaves_after_one_line_is_no_fault(
-    relay: RelayTerminal, words: tuple[str, ...]
-) -> None:
+def test_a_reader_of_tail_may_leave_after_one_line(relay: RelayTerminal, words: tuple[str, ...]) -> None:
     command = " ".join(f"'{word}'" for word in relay.argv(*words))
     process = subprocess.Popen(
         ["bash", "-c", f"{command} | head -1"],
@@ -259,6 +257,6 @@ async def test_disabled_servers_do_not_hide_those_behind_them() -> None:
             await tail.run(relay, named=[], kinds=None, as_json=False)
 
 
-def test_a_type_that_nothing_has_is_told_with_those_that_there_are(relay: RelayTerminal) -> None:
+def test_an_unknown_type_is_refused_with_the_known_ones(relay: RelayTerminal) -> None:
     said = relay.run("tail", "--type", "nope", code=2)
     assert "'nope' is no type: choose from 'log', 'player-connected'" in said

@@ -69,7 +69,7 @@ def test_a_cut_text_fits_its_column(text: str, columns: int) -> None:
     ("seconds", "said"),
     [(0.4, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h"), (200_000, "2 d")],
 )
-def test_how_long_ago_is_said_in_few_letters(seconds: float, said: str) -> None:
+def test_an_age_is_shown_in_few_letters(seconds: float, said: str) -> None:
     assert span(seconds) == said
 
 
@@ -78,7 +78,7 @@ def test_a_count_of_one_is_written_in_the_singular(number: int, said: str) -> No
     assert many(number, "note") == said
 
 
-def test_commands_are_told_as_the_program_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hints_name_the_program_as_it_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = tmp_path / "dayz-relay"
     ours.touch(mode=0o755)
     monkeypatch.setenv("PATH", "")

@@ -101,7 +101,7 @@ def test_a_server_of_the_users_own_is_run_as_the_store_and_ends_cleanly(tmp_path
     assert (tmp_path / "data" / "store.log").read_text().count("bye bye") == 2
 
 
-def test_its_services_show_the_room_on_the_disk_and_its_local_token_opens_the_api(
+def test_services_of_up_show_the_room_on_the_disk_and_its_local_token_opens_the_api(
     tmp_path: Path,
 ) -> None:
     port = free_port()
@@ -138,7 +138,7 @@ def test_a_later_start_is_short_and_a_second_one_at_the_same_time_is_refused(tmp
     assert not any("First start" in line for line in relay.lines)
 
 
-def test_a_port_that_somebody_has_is_told_before_anything_is_begun(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         dayz_relay(
@@ -184,7 +184,7 @@ def test_the_demo_shows_events_and_requests_of_all_generations_and_leaves_nothin
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_demo_ends_by_itself_when_it_was_told_for_how_long(tmp_path: Path) -> None:
+def test_the_demo_ends_by_itself_after_the_given_time(tmp_path: Path) -> None:
     with dayz_relay(tmp_path, "demo", "--seconds", "1") as relay:
         assert relay.process.wait(timeout=60) == 0
     assert list(tmp_path.iterdir()) == []

@@ -41,7 +41,7 @@ def terminal() -> Iterator[tuple[int, int]]:
             pass
 
 
-def test_it_ends_when_its_terminal_is_gone(terminal: tuple[int, int]) -> None:
+def test_watching_ends_when_its_terminal_is_gone(terminal: tuple[int, int]) -> None:
     ours, theirs = terminal
     process = subprocess.Popen([sys.executable, "-c", WATCH], env=ENVIRON, stdin=theirs, stdout=theirs)
     os.close(theirs)
@@ -50,7 +50,7 @@ def test_it_ends_when_its_terminal_is_gone(terminal: tuple[int, int]) -> None:
     process.wait(WITHIN_S)
 
 
-def test_it_ends_when_nobody_reads_its_output() -> None:
+def test_watching_ends_when_nobody_reads_its_output() -> None:
     process = subprocess.Popen([sys.executable, "-c", WATCH], env=ENVIRON, stdout=subprocess.PIPE)
     assert process.stdout
     process.stdout.readline()
@@ -58,7 +58,7 @@ def test_it_ends_when_nobody_reads_its_output() -> None:
     process.wait(WITHIN_S)
 
 
-def test_at_a_terminal_it_ends_when_its_parent_is_gone(terminal: tuple[int, int]) -> None:
+def test_at_a_terminal_watching_ends_with_its_parent(terminal: tuple[int, int]) -> None:
     ours, theirs = terminal
     begin = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {WATCH!r}]).pid)"
     parent = subprocess.Popen(
@@ -99,7 +99,7 @@ def answers(ours: int, for_s: float, process: subprocess.Popen[bytes], within_s:
             os.write(ours, ANSWER)
 
 
-def test_in_a_container_it_ends_when_its_terminal_no_longer_answers(terminal: tuple[int, int]) -> None:
+def test_in_a_container_watching_ends_when_its_terminal_stops_answering(terminal: tuple[int, int]) -> None:
     ours, theirs = terminal
     process = subprocess.Popen([sys.executable, "-c", IN_CONTAINER], env=ENVIRON, stdin=theirs, stdout=theirs)
     begun_s = time.monotonic()
@@ -108,7 +108,7 @@ def test_in_a_container_it_ends_when_its_terminal_no_longer_answers(terminal: tu
     assert process.poll() == 0 and time.monotonic() - begun_s > answers_s
 
 
-def test_a_terminal_that_answers_no_question_is_not_gone(terminal: tuple[int, int]) -> None:
+def test_a_terminal_that_never_answers_does_not_count_as_gone(terminal: tuple[int, int]) -> None:
     ours, theirs = terminal
     process = subprocess.Popen([sys.executable, "-c", IN_CONTAINER], env=ENVIRON, stdin=theirs, stdout=theirs)
     answers(ours, 0.0, process, SILENT_S + 2.0)
@@ -130,7 +130,7 @@ asyncio.run(until_nobody_watches(watch(), look_every_s=0.05))
 """
 
 
-def test_behind_a_pipe_it_outlives_who_started_it(tmp_path: Path) -> None:
+def test_behind_a_pipe_watching_outlives_its_parent(tmp_path: Path) -> None:
     """As with `nohup … > file &`."""
     with (tmp_path / "said").open("wb") as file:
         begin = (

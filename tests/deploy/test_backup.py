@@ -58,7 +58,7 @@ def test_a_copy_is_made_by_one_container_at_a_time(container: Container) -> None
     assert len(list(container.folder.glob("backups/redis-*.tar.gz"))) == 1
 
 
-def test_who_restores_the_wrong_copy_first_still_has_what_was_there(container: Container) -> None:
+def test_restoring_the_wrong_copy_first_keeps_the_data_before_it(container: Container) -> None:
     container.run("now")
     (copy,) = container.folder.glob("backups/redis-*.tar.gz")
     live = container.folder / "data" / "appendonlydir"

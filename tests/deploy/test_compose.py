@@ -79,7 +79,7 @@ def settings_of(name: str, environ: dict[str, str], folder: Path) -> Settings:
 
 
 @pytest.mark.parametrize("environ", [FILLED, DEMO], ids=["filled .env", "demo"])
-def test_it_is_valid_by_the_compose_specification(environ: dict[str, str]) -> None:
+def test_the_compose_file_is_valid(environ: dict[str, str]) -> None:
     vendored = resources.files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
     schema = json.loads(vendored.read_text())
     checker = jsonschema.validators.validator_for(schema)(schema)
@@ -231,7 +231,7 @@ def test_several_uplinks_can_run() -> None:
     assert read(FILLED | {"UPLINKS": "3"})["services"]["uplink"]["deploy"]["replicas"] == "3"
 
 
-def test_what_is_published_is_published_to_this_machine_only() -> None:
+def test_ports_are_published_to_this_machine_only() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published == {
         "modapi": ["127.0.0.1:8088:8088", "127.0.0.1:9088:9088"],
@@ -267,7 +267,7 @@ def test_images_are_exact() -> None:
     assert re.fullmatch(r"redis:8\..*@sha256:.*", SERVICES["redis"]["image"])
 
 
-def test_what_is_mounted_is_there() -> None:
+def test_every_mounted_file_exists() -> None:
     mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
     made_by_setup = [mount for mount in mounts if isinstance(mount, dict)]
     assert {mount["source"] for mount in made_by_setup} == {"./config", "./backups"}

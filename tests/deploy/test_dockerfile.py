@@ -72,7 +72,7 @@ def test_the_version_is_that_of_the_project() -> None:
     assert labels["org.opencontainers.image.licenses"] == project["license"]
 
 
-def test_what_is_copied_is_there_and_let_through_by_dockerignore() -> None:
+def test_copied_files_exist_and_pass_dockerignore() -> None:
     ignore = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in ignore if line and not line.startswith("#")]
     assert rules[0] == "*"
@@ -81,7 +81,7 @@ def test_what_is_copied_is_there_and_let_through_by_dockerignore() -> None:
     assert all((ROOT / source).exists() for source in copied)
 
 
-def test_it_runs_as_nobody_in_particular_and_says_where_it_listens() -> None:
+def test_the_image_runs_as_an_unprivileged_user_and_exposes_its_ports() -> None:
     environ, entrypoint, user = image()
     assert user == "1000:1000" and entrypoint == ["dayz-relay"]
     ports = {environ[name] for name in environ if name.endswith("PORT")}
@@ -135,5 +135,5 @@ def test_a_service_that_is_not_ready_is_unhealthy_with_its_reason() -> None:
             assert code == 1 and "the reason" in said and str(port) in said
 
 
-def test_nobody_who_listens_is_unhealthy() -> None:
+def test_a_container_without_a_listening_service_is_unhealthy() -> None:
     assert health(free_port(), free_port()) == (1, "no service listens\n")

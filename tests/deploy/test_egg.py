@@ -31,11 +31,11 @@ RESERVED = set("SERVER_MEMORY SERVER_IP SERVER_PORT ENV HOME USER STARTUP SERVER
 STARTS_WITHIN_S = 60.0
 
 
-def test_it_is_up_to_date() -> None:
+def test_the_egg_is_up_to_date() -> None:
     assert egg.PAGE.read_text() == egg.page(), "run `make docs`"
 
 
-def test_it_has_the_shape_that_a_panel_exports() -> None:
+def test_the_egg_has_the_shape_that_a_panel_exports() -> None:
     assert set(EGG) == {*KEYS.split(), "scripts", "variables"}
     assert EGG["meta"] == {"version": "PTDL_v2", "update_url": None}
     assert re.fullmatch(r"[^@\s]+@[^@\s]+", EGG["author"])

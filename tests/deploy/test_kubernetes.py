@@ -84,7 +84,7 @@ def container(deployment: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
-def test_it_is_valid_by_the_schema(document: dict[str, Any], version: str) -> None:
+def test_each_manifest_is_valid(document: dict[str, Any], version: str) -> None:
     if document["kind"] == "ServiceMonitor":  # not Kubernetes' own
         jsonschema.validate(document, SERVICE_MONITOR)
         with pytest.raises(jsonschema.ValidationError):
@@ -100,7 +100,7 @@ def test_both_services_are_deployed() -> None:
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
-def test_what_runs_is_what_the_image_offers(name: str) -> None:
+def test_deployments_run_commands_of_the_image(name: str) -> None:
     deployment, (environ, _, user) = DEPLOYMENTS[name], image()
     (service,) = container(deployment)["args"]
     assert name == f"dayz-relay-{service}"

@@ -199,7 +199,7 @@ def test_an_address_with_a_port_publishes_nothing(relay: Project, wrong: str) ->
     assert "invalid ip address" in relay.compose("config", check=False, ADMIN_ADDRESS=wrong).lower()
 
 
-def test_a_config_folder_that_is_missing_or_closed_is_told_in_one_line(relay: Project) -> None:
+def test_a_missing_or_closed_config_folder_is_reported_in_one_line(relay: Project) -> None:
     """Closed to its owner, too: the relay's containers run as user 1000, as the first user of most Linux
     machines does. Where that user runs this test, a folder open to its owner is open to the relay."""
     config = relay.folder / "config"
@@ -243,7 +243,7 @@ def test_a_command_starts_nothing_that_was_stopped(relay: Project) -> None:
     assert starts(relay, since) == ["cli"]
 
 
-def test_what_was_made_belongs_to_the_owner_of_the_clone(relay: Project) -> None:
+def test_all_files_belong_to_the_owner_of_the_clone(relay: Project) -> None:
     owner = relay.folder.stat().st_uid
     assert owner == (OWNER if os.geteuid() == 0 else os.geteuid())
     of_others = [path for path in relay.folder.rglob("*") if path.stat().st_uid != owner]

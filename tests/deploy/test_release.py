@@ -22,7 +22,7 @@ KINDS = ["Added", "Changed", "Fixed", "Removed"]
 TOOL = shutil.which("cyclonedx-py", path=str(Path(sys.executable).parent))
 
 
-def test_a_wheel_tells_nothing_of_who_built_it_and_when(tmp_path: Path) -> None:
+def test_a_wheel_does_not_show_who_built_it_or_when(tmp_path: Path) -> None:
     """`make wheel` builds it twice and compares the bytes."""
     before = os.umask(0o077)
     try:
@@ -55,7 +55,7 @@ def test_changes_are_sorted_by_their_kind(section: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["dev", "fuzz", "release"])
-def test_what_is_tested_and_released_has_the_pins_of_what_runs(name: str) -> None:
+def test_tests_and_releases_have_the_pins_of_the_relay(name: str) -> None:
     """They are installed over each other. `make pins` renews them together."""
     pins, others = (
         set(re.findall(r"^\S+==\S+", (ROOT / file).read_text(), re.M))

@@ -94,7 +94,7 @@ def test_a_second_run_changes_nothing(copy: Path) -> None:
     assert (secrets(copy), (copy / ".env").read_text()) == before
 
 
-def test_what_was_there_is_kept_and_what_is_new_is_made(copy: Path) -> None:
+def test_existing_files_are_kept_and_missing_ones_are_made(copy: Path) -> None:
     (copy / "config").mkdir()
     told = setup(copy, TAKARO_SERVER_NAME="My server")
     assert "Kept: config.\nMade: .env, secrets, backups.\n" in told
@@ -108,7 +108,7 @@ def test_a_token_for_later_has_a_file_and_a_command(copy: Path) -> None:
     assert later not in setup(copy, TAKARO_REGISTRATION_TOKEN="registration")
 
 
-def test_at_a_terminal_it_asks_again_for_what_cannot_be_right(copy: Path) -> None:
+def test_at_a_terminal_setup_asks_again_for_an_impossible_value(copy: Path) -> None:
     told = at_a_terminal(
         copy, "ab", "Müller's", "https://a", "wss://takaro.example.org/", "two words", "token"
     )
@@ -132,7 +132,7 @@ def test_a_name_has_50_characters_and_not_50_bytes(copy: Path) -> None:
         ("TAKARO_SERVER_NAME='Cash $hop'", ""),
     ],
 )
-def test_a_name_in_env_that_the_relay_would_not_get_so_is_told(copy: Path, line: str, said: str) -> None:
+def test_setup_warns_of_a_name_that_the_relay_would_get_changed(copy: Path, line: str, said: str) -> None:
     (copy / ".env").write_text(f"{line}\n")
     told = setup(copy).partition("change it in .env now:\n")[2].partition("\n\nPut this")[0]
     assert said in told and (said or told.strip() == "Cash $hop")
@@ -160,7 +160,7 @@ def test_an_address_of_takaro_that_is_known_is_not_asked_for(copy: Path) -> None
     ],
     ids=str,
 )
-def test_without_a_terminal_a_wrong_value_ends_it(copy: Path, wrong: dict[str, str]) -> None:
+def test_without_a_terminal_a_wrong_value_ends_setup(copy: Path, wrong: dict[str, str]) -> None:
     with pytest.raises(subprocess.CalledProcessError) as failed:
         setup(copy, **wrong)
     assert failed.value.stderr.startswith(next(iter(wrong)) + ": ")
@@ -175,7 +175,7 @@ def test_an_env_that_compose_cannot_read_is_refused_and_left_as_it_is(copy: Path
     assert (copy / ".env").read_bytes() == written
 
 
-def test_without_a_terminal_and_values_it_says_what_to_fill_in(copy: Path) -> None:
+def test_without_a_terminal_and_values_setup_says_what_to_fill_in(copy: Path) -> None:
     told = setup(copy)
     assert "write TAKARO_SERVER_NAME into .env" in told and "run ./setup.sh again" in told
     assert "Start the relay" not in told
@@ -227,7 +227,7 @@ def test_the_secrets_of_an_old_env_move_and_its_addresses_get_ports(copy: Path) 
     ]
 
 
-def test_what_it_tells_has_the_ports_and_the_address_of_env(copy: Path) -> None:
+def test_setup_prints_the_ports_and_the_address_of_env(copy: Path) -> None:
     (copy / ".env").write_text("TAKARO_SERVER_NAME='My server'\nMODS_PORT=8099\nADMIN_PORT=9099\n")
     told = setup(copy)
     assert "http://127.0.0.1:8099/k/" in told and "http://127.0.0.1:9099/" in told
@@ -244,7 +244,7 @@ def test_of_two_values_of_one_secret_none_is_lost(copy: Path) -> None:
     assert "REDIS_PASSWORD=another" in (copy / ".env").read_text()
 
 
-def test_git_ignores_what_it_makes_and_what_backups_are_called() -> None:
+def test_git_ignores_the_files_of_setup_and_backups() -> None:
     names = [".env", "secrets/admin_token", "config/relay.toml", "backups/redis-1.tar.gz", "redis.tar.gz"]
     ignored = subprocess.run(
         ["git", "-C", ROOT, "check-ignore", *names], capture_output=True, text=True

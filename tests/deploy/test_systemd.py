@@ -55,12 +55,12 @@ def verify(root: Path, unit: str) -> str:
 
 @analyze
 @pytest.mark.parametrize("unit", [*UNITS.values(), "dayz-relay@uplink.service"])
-def test_systemd_has_nothing_to_say_about_it(root: Path, unit: str) -> None:
+def test_systemd_accepts_the_units(root: Path, unit: str) -> None:
     assert verify(root, unit) == ""
 
 
 @analyze
-def test_systemd_would_have_said_something(root: Path) -> None:
+def test_systemd_complains_about_a_wrong_unit(root: Path) -> None:
     unit = root / "etc/systemd/system/dayz-relay.service"
     unit.write_text(unit.read_text().replace("ProtectClock=", "ProtectClocks="))
     assert "ProtectClocks" in verify(root, "dayz-relay.service")
@@ -82,7 +82,7 @@ def test_systemd_reads_the_order_of_the_services(root: Path) -> None:
 
 @analyze
 @pytest.mark.parametrize("file, unit", UNITS.items())
-def test_the_unit_is_well_closed(tmp_path: Path, file: str, unit: str) -> None:
+def test_the_unit_is_hardened(tmp_path: Path, file: str, unit: str) -> None:
     path = tmp_path / unit
     path.write_text((FOLDER / file).read_text())
     command = ["systemd-analyze", "security", "--offline=true", f"--threshold={MOST_EXPOSURE}", str(path)]
@@ -91,7 +91,7 @@ def test_the_unit_is_well_closed(tmp_path: Path, file: str, unit: str) -> None:
 
 
 @pytest.mark.parametrize("file", UNITS)
-def test_what_it_starts_exists(file: str) -> None:
+def test_the_unit_starts_a_program_that_exists(file: str) -> None:
     text = (FOLDER / file).read_text()
     (line,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
     for service in ("modapi", "uplink"):
@@ -101,7 +101,7 @@ def test_what_it_starts_exists(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", ["dayz-relay.service", "dayz-relay@.service"])
-def test_its_processes_can_count_their_cpu_and_memory(file: str) -> None:
+def test_processes_of_the_unit_can_count_their_cpu_and_memory(file: str) -> None:
     assert "ProcSubset=" not in re.sub("#.*", "", (FOLDER / file).read_text())  # they need /proc/stat
 
 
@@ -123,6 +123,6 @@ def test_a_stop_has_the_time_in_which_uplink_answers_what_takaro_has_asked() -> 
 
 
 @pytest.mark.parametrize("file", UNITS)
-def test_its_user_is_made_by_the_file_beside_it(file: str) -> None:
+def test_the_user_of_the_unit_is_made_by_the_file_beside_it(file: str) -> None:
     (user,) = re.findall(r"^User=(.*)$", (FOLDER / file).read_text(), re.MULTILINE)
     assert f"\nu {user} " in (FOLDER / "dayz-relay.sysusers.conf").read_text()

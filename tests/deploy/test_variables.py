@@ -24,5 +24,5 @@ def test_every_variable_named_is_one_of_ours(path: Path) -> None:
     assert set(re.findall(r"\bTAKARO_[A-Z0-9_]*[A-Z0-9]", text)) <= set(SHORT_NAMES)
 
 
-def test_a_variable_that_is_none_would_be_found() -> None:
+def test_an_unknown_variable_would_be_found() -> None:
     assert read(None, {"RELAY_REDIS__URI": "x"})[1].warnings

@@ -18,7 +18,7 @@ from tests.deploy.which_engine import unusable
         ("pull*", ""),  # it is there
     ],
 )
-def test_it_says_what_the_engine_of_this_machine_cannot_do(
+def test_missing_abilities_of_the_engine_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, told: str
 ) -> None:
     program = tmp_path / "docker"
@@ -28,6 +28,6 @@ def test_it_says_what_the_engine_of_this_machine_cannot_do(
     assert unusable(Engine({})) == told
 
 
-def test_a_machine_without_docker_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_docker_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert unusable(Engine({})) == "no container engine answers here"

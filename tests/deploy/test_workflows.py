@@ -35,7 +35,7 @@ STEPS = [step for job in JOBS.values() for step in job["steps"]]
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_it_is_valid_by_the_schema_of_workflows(name: str) -> None:
+def test_each_workflow_is_valid(name: str) -> None:
     vendored = resources.files("check_jsonschema") / "builtin_schemas" / "vendor" / "github-workflows.json"
     schema = json.loads(vendored.read_text())
     checker = jsonschema.validators.validator_for(schema)(schema)
@@ -44,7 +44,7 @@ def test_it_is_valid_by_the_schema_of_workflows(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_action_is_pinned_by_its_commit_and_tells_its_version(path: Any) -> None:
+def test_every_action_is_pinned_by_its_commit_and_names_its_version(path: Any) -> None:
     used = re.findall(r"uses: *(.*)", path.read_text())
     assert used and [one for one in used if not PINNED.match(one)] == []
 
@@ -66,7 +66,7 @@ def test_a_job_may_do_no_more_than_it_needs() -> None:
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
-def test_what_a_stranger_can_name_is_put_into_no_shell() -> None:
+def test_names_from_strangers_are_never_put_into_a_shell() -> None:
     """A branch's name, or a title, would be run there."""
     scripts = [str(step["run"]) for step in STEPS if "run" in step]
     inserted = {found for script in scripts for found in re.findall(r"\${{\s*([\w.]+)", script)}

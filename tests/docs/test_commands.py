@@ -78,6 +78,6 @@ def test_a_test_runs_the_command(path: tuple[str, ...]) -> None:
     assert any(quoted in text for text in texts) or any(f"relay {' '.join(path)}" in text for text in run)
 
 
-def test_they_are_found() -> None:
+def test_commands_are_found_in_the_docs() -> None:
     found = commands()
     assert len(found) > 80 and len({page for page, _ in found}) > 7

@@ -64,12 +64,12 @@ def test_every_warning_error_and_refusal_has_its_entry() -> None:
     assert missing == {}, "write down in docs/messages.md what these mean"
 
 
-def test_nothing_is_told_that_nobody_says_or_twice() -> None:
+def test_each_listed_message_exists_and_is_listed_once() -> None:
     assert set(told()) - texts().keys() == PUT_TOGETHER.keys()
     assert len(told()) == len(set(told()))
 
 
-def test_what_is_put_together_is_still_made_there() -> None:
+def test_composed_messages_are_still_made_in_their_file() -> None:
     for text, where in PUT_TOGETHER.items():
         made = "".join(literals(SERVICES / where))
         for part in filter(None, (part.strip(" .:'") for part in text.split("…"))):
@@ -81,6 +81,6 @@ def literals(path: Path) -> list[str]:
     return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
-def test_the_source_is_read() -> None:
+def test_messages_are_found_in_the_source() -> None:
     assert len(texts()) > 80
     assert "… does not end, killing it" in texts()

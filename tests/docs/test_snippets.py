@@ -169,14 +169,14 @@ def test_the_command_works(runner: CommandRunner, block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", NOT_RUN, ids=str)
-def test_what_is_not_run_is_written_right_and_says_why(block: Block) -> None:
+def test_blocks_that_are_not_run_are_valid_and_say_why(block: Block) -> None:
     assert len(block.marker.partition(":")[2]) > 10
     script = re.sub(r"<[a-z ]+>", "word", block.text)
     subprocess.run([shutil.which("bash") or "bash", "-n", "-c", script], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=str)
-def test_json_is_json(block: Block) -> None:
+def test_blocks_of_json_are_valid(block: Block) -> None:
     json.loads(block.text)
 
 
@@ -192,7 +192,7 @@ def test_settings_are_valid_but_for_their_files(block: Block, tmp_path: Path) ->
     assert load(path, {}).warnings == ()
 
 
-def test_every_block_says_what_it_is() -> None:
+def test_every_block_names_its_language() -> None:
     assert {block.kind for block in blocks()} <= KINDS
     assert {block.marker for block in BASH} <= {"", "until Ctrl-C"}
 

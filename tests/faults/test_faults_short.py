@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.faults_short, pytest.mark.timeout(300)]
 @pytest.mark.parametrize(
     "scenario", [pytest.param(one, id=one.name) for one in scenarios() if one.short is not None]
 )
-async def test_the_promises_hold_in_spite_of(scenario: Scenario) -> None:
+async def test_the_promises_hold_despite_the_fault(scenario: Scenario) -> None:
     assert scenario.short is not None
     outcome = await play(scenario, cycles=scenario.short, seed=SEED)
     if outcome.skipped:

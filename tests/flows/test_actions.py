@@ -46,7 +46,7 @@ async def test_get_player(side: Side, player: Player) -> None:
     assert (answer.value["gameId"], answer.value["name"]) == (player.game_id, player.name)
 
 
-async def test_get_player_of_somebody_who_left_answers_who_that_was(side: Side, player: Player) -> None:
+async def test_get_player_of_somebody_who_left_returns_that_player(side: Side, player: Player) -> None:
     side.mod.leave(player.game_id)
     answer = await ask(side, Action.GET_PLAYER, requests.get_player(player.game_id))
     assert answer.error is None

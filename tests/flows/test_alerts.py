@@ -64,7 +64,7 @@ async def told(channel: Channel, count: int) -> None:
     await until(lambda: min(len(channel.told()), len(channel.said())) >= count, 60.0)
 
 
-async def test_a_silent_server_and_its_return_are_told_once_each(
+async def test_a_silent_server_and_its_return_send_one_alert_each(
     told_world: tuple[FlowWorld, Channel],
 ) -> None:
     world, channel = told_world

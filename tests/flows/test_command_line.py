@@ -119,7 +119,7 @@ async def test_doctor_identifies_where_there_is_no_link(single: FlowWorld) -> No
     await single.relay.uplink.start()
 
 
-async def test_say_is_said_in_the_game_and_tail_shows_it_pass(single: FlowWorld) -> None:
+async def test_say_reaches_the_game_and_tail_shows_it(single: FlowWorld) -> None:
     side = single.side("solo")
     tail = Command(single, "tail", "solo", "--type", "sendMessage", "--type", "chat-message", "--json")
     process = await tail.begin()

@@ -46,7 +46,9 @@ async def steady_lines(side: Side, count: int) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_every_accepted_event_arrives_in_order_in_spite_of(single: FlowWorld, fault: Fault) -> None:
+async def test_every_accepted_event_arrives_in_order_despite_the_fault(
+    single: FlowWorld, fault: Fault
+) -> None:
     side = single.side("solo")
     writing = asyncio.create_task(steady_lines(side, LINES))
     await side.until(lambda: len(side.messages()) > 30)
@@ -62,7 +64,7 @@ async def test_every_accepted_event_arrives_in_order_in_spite_of(single: FlowWor
 
 
 @pytest.mark.parametrize("fault", [kill_modapi, kill_uplink, kill_store, drop_sockets])
-async def test_no_command_runs_twice_in_spite_of(single: FlowWorld, fault: Fault) -> None:
+async def test_no_command_runs_twice_despite_the_fault(single: FlowWorld, fault: Fault) -> None:
     side = single.side("solo")
     player = make_player(1)
     side.mod.join(player)

@@ -133,7 +133,7 @@ async def test_a_mod_that_hangs_up_is_no_longer_held_and_loses_no_command(calm: 
 
 
 @pytest.mark.parametrize("calm", ["0"], indirect=True)
-async def test_switched_off_no_poll_is_held(calm: FlowWorld) -> None:
+async def test_no_poll_is_held_when_holding_is_off(calm: FlowWorld) -> None:
     side = calm.side("solo")
     async with talk(side):
         await side.mod.wait_for(lambda: side.mod.counters.polls >= 10)

@@ -59,7 +59,7 @@ async def test_equal_reads_that_wait_share_one_operation(single: FlowWorld) -> N
     assert side.mod.counters.operations == 1  # it is fresh
 
 
-async def test_what_is_known_outlives_uplink_and_is_given_while_the_mod_is_away(single: FlowWorld) -> None:
+async def test_the_mirror_outlives_uplink_and_answers_while_the_mod_is_away(single: FlowWorld) -> None:
     side = single.side("solo")
     player = make_player(1)
     side.mod.join(player)

@@ -60,7 +60,7 @@ async def is_listening(url: str) -> bool:
     return True
 
 
-async def test_a_stop_of_up_tells_takaro_of_every_open_request(tmp_path: Path) -> None:
+async def test_a_stop_of_up_answers_every_open_request(tmp_path: Path) -> None:
     identity = "identity-one"
 
     def give(number: int) -> asyncio.Task[Answer]:

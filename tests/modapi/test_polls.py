@@ -324,7 +324,7 @@ async def test_nothing_is_held_without_hints(
     assert names(await mod.poll()) == [name]
 
 
-async def test_switched_off_polls_are_answered_at_once(store: Store, slug: str) -> None:
+async def test_polls_are_answered_at_once_when_holding_is_off(store: Store, slug: str) -> None:
     mod = PollingMod(store, slug, hold_polls_s=0.0)
     await until(lambda: mod.polls.is_open)
     assert await mod.poll() == Polled(NOTHING, 0.0)

@@ -91,7 +91,7 @@ async def test_the_services_show_what_the_page_of_metrics_has_and_nothing_else(w
     assert {name for name in found if name.startswith("dayz_relay_")} == metrics.exported()
 
 
-def test_what_is_marked_as_empty_is_there() -> None:
+def test_panels_marked_as_empty_exist() -> None:
     assert MAY_BE_EMPTY.keys() <= {(name, panel.title) for name, panel in PANELS}
 
 
@@ -132,7 +132,7 @@ def test_every_panel_takes_the_data_source_of_the_variable(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_what_says_how_it_is_now_asks_for_now(name: str) -> None:
+def test_panels_of_the_present_ask_for_the_present(name: str) -> None:
     for panel in json.loads((FOLDER / f"{name}.json").read_text())["panels"]:
         for target in panel.get("targets", ()):
             now = panel["type"] in (STAT, TABLE)

@@ -487,7 +487,7 @@ def expected(case: Case) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{n}-{case.alert}" for n, case in enumerate(CASES)])
-def test_it_fires_and_clears(case: Case, tmp_path: Path) -> None:
+def test_an_alert_fires_and_clears(case: Case, tmp_path: Path) -> None:
     test = {
         "input_series": [{"series": name, "values": text} for name, text in case.series.items()],
         "alert_rule_test": [
@@ -499,7 +499,7 @@ def test_it_fires_and_clears(case: Case, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", NO_REASON)
-def test_it_does_not_fire_for(what: str, tmp_path: Path) -> None:
+def test_an_alert_does_not_fire_without_a_reason(what: str, tmp_path: Path) -> None:
     alert, series = NO_REASON[what]
     test = {
         "input_series": [{"series": name, "values": text} for name, text in series.items()],

@@ -296,7 +296,7 @@ async def test_a_burst_sends_3_requests_and_2_for_each_player_at_once(takaro: Fa
 
 
 @pytest.mark.parametrize(("text", "error"), [(EMPTY, {}), ("plan limit", "plan limit")])
-async def test_it_can_refuse_a_number_of_identifies(takaro: FaultyTakaro, text: str, error: Any) -> None:
+async def test_takaro_can_refuse_a_number_of_identifies(takaro: FaultyTakaro, text: str, error: Any) -> None:
     takaro.faults.refuse_identify(text, times=2)
     async with connect(takaro.url) as socket:
         first = await identify(socket)
@@ -305,7 +305,7 @@ async def test_it_can_refuse_a_number_of_identifies(takaro: FaultyTakaro, text: 
         assert "gameServerId" in await identify_again(socket)
 
 
-async def test_it_can_refuse_as_its_api_does_with_a_status_and_a_credential(takaro: FaultyTakaro) -> None:
+async def test_takaro_can_refuse_as_its_api_does_with_a_status_and_a_credential(takaro: FaultyTakaro) -> None:
     takaro.faults.refuse_by_status(409, times=1)
     async with connect(takaro.url) as socket:
         error = (await identify(socket))["error"]
@@ -325,7 +325,7 @@ async def test_a_new_server_cannot_have_the_name_of_another(takaro: FaultyTakaro
         assert "error" not in await receive(other, "identifyResponse")
 
 
-async def test_it_can_refuse_one_identity_for_ever(takaro: FaultyTakaro) -> None:
+async def test_takaro_can_refuse_one_identity_for_ever(takaro: FaultyTakaro) -> None:
     takaro.faults_of("server-one").refuse_identify("no")
     async with connect(takaro.url) as socket:
         assert "error" in await identify(socket)
@@ -334,7 +334,7 @@ async def test_it_can_refuse_one_identity_for_ever(takaro: FaultyTakaro) -> None
         assert "gameServerId" in await identify_again(socket)
 
 
-async def test_it_can_be_silent(takaro: FaultyTakaro) -> None:
+async def test_takaro_can_be_silent(takaro: FaultyTakaro) -> None:
     takaro.faults.silent = True
     async with connect(takaro.url) as socket:
         await receive(socket, "connected")
@@ -345,7 +345,7 @@ async def test_it_can_be_silent(takaro: FaultyTakaro) -> None:
 
 
 @pytest.mark.parametrize("for_all", [True, False])
-async def test_it_can_kill_early(takaro: FaultyTakaro, for_all: bool) -> None:
+async def test_takaro_can_close_a_socket_early(takaro: FaultyTakaro, for_all: bool) -> None:
     (takaro.faults if for_all else takaro.faults_of("server-one")).kill_early = True
     async with connect(takaro.url) as socket:
         with contextlib.suppress(ConnectionClosed):
@@ -384,7 +384,7 @@ async def test_internal_errors_end_with_the_next_identify(takaro: FaultyTakaro, 
         await takaro.wait_for(lambda: takaro.events("server-one"))
 
 
-async def test_it_can_stop_reading_and_go_on(takaro: FaultyTakaro) -> None:
+async def test_takaro_can_stop_reading_and_go_on(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket, connect(takaro.url) as other:
         await identify(socket)
         await identify(other, "server-two")
@@ -397,7 +397,7 @@ async def test_it_can_stop_reading_and_go_on(takaro: FaultyTakaro) -> None:
         await takaro.wait_for(lambda: takaro.events("server-one"))
 
 
-async def test_it_can_drop_connections_of_one_server(takaro: FaultyTakaro) -> None:
+async def test_takaro_can_drop_connections_of_one_server(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket, connect(takaro.url) as other:
         await identify(socket)
         await identify(other, "server-two")
@@ -408,7 +408,7 @@ async def test_it_can_drop_connections_of_one_server(takaro: FaultyTakaro) -> No
     assert not takaro.is_connected("server-one")
 
 
-async def test_it_can_send_an_error_without_a_cause(takaro: FaultyTakaro) -> None:
+async def test_takaro_can_send_an_error_without_a_cause(takaro: FaultyTakaro) -> None:
     async with connect(takaro.url) as socket:
         await identify(socket)
         await takaro.send_error_frame("surprise", "server-one")

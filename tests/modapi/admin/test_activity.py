@@ -84,7 +84,9 @@ def chat(number: int) -> ActivityEntry:
     return ActivityEntry("event", 1_000 + number, "chat-message", {"msg": str(number)}, "delivered", 7)
 
 
-async def test_a_message_reaches_the_game_and_its_end_is_told(api: httpx.AsyncClient, store: Store) -> None:
+async def test_a_message_reaches_the_game_and_its_end_is_returned(
+    api: httpx.AsyncClient, store: Store
+) -> None:
     commands = CommandStream(store, FILE.slug)
 
     async def answer() -> None:

@@ -225,7 +225,7 @@ async def test_bodies_are_json_and_bounded(api: httpx.AsyncClient) -> None:
     assert (await api.post("/api/instances", content=b"x" * 70_000)).status_code == 413
 
 
-async def test_while_the_store_is_away_it_is_503(tmp_path: Path) -> None:
+async def test_calls_get_503_while_the_store_is_away(tmp_path: Path) -> None:
     store = Store(f"unix://{tmp_path}/nobody")
     api, directory = client(store, TOKEN)
     directory.registry.records.within_s = 0.1

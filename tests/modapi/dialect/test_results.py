@@ -168,12 +168,12 @@ def test_a_list_of_players_takes_nothing_that_was_made_up_from_an_id() -> None:
 
 
 @pytest.mark.parametrize("ok", [True, 1, 1.0, "1", "true", "True", None])
-def test_a_success_is_one_however_it_is_written(ok: Any) -> None:
+def test_a_success_is_recognised_in_every_form(ok: Any) -> None:
     assert map_result(Action.GIVE_ITEM, ok, {}, "").error == ""
 
 
 @pytest.mark.parametrize("ok", [False, 0, "0", "false", "", [], {}])
-def test_a_failure_is_one_however_it_is_written(ok: Any) -> None:
+def test_a_failure_is_recognised_in_every_form(ok: Any) -> None:
     assert map_result(Action.GIVE_ITEM, ok, {}, "No such item") == Outcome(error="No such item")
 
 

@@ -50,7 +50,7 @@ def test_a_record_whose_identity_is_gone_is_completed_under_the_same_id(gone: di
     [None, {}, [], "Ann", {"gameId": "", "name": ""}, {"gameId": "0", "name": "Ann"}, {"name": "Ann"}]
     + [{"gameId": BIS, "name": ""}, {"gameId": {}, "name": []}, {"platformId": PLATFORM, "name": "Ann"}],
 )
-def test_a_record_that_names_nobody_is_nobody(nobody: Any) -> None:
+def test_a_record_without_an_id_means_no_player(nobody: Any) -> None:
     roster = seen({"gameId": OTHER, "name": "Bob"})
     saved(roster)
     assert roster.complete(nobody) is None
@@ -124,7 +124,7 @@ EVE = "76561198000000003"
         [{"gameId": EVE}, {"gameId": STEAM}],
     ],
 )
-def test_a_record_whose_ids_are_of_several_players_is_nobody_and_teaches_nothing(record: Any) -> None:
+def test_a_record_with_ids_of_several_players_means_no_player_and_is_not_learned(record: Any) -> None:
     counted: list[None] = []
     roster = Roster(contradicted=lambda: counted.append(None))
     for known in (ANN, BOB):

@@ -50,7 +50,7 @@ def test_a_server_that_could_not_be_read_is_not_removed() -> None:
     assert changes.number == 0
 
 
-def test_a_reader_who_may_have_missed_a_removal_is_not_told_half_of_it() -> None:
+def test_a_reader_that_may_have_missed_a_removal_gets_none_of_the_changes() -> None:
     changes = FleetChanges()
     update(changes, *(row(f"s{number}") for number in range(KEPT_REMOVALS + 1)))
     update(changes)

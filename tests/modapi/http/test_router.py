@@ -271,7 +271,7 @@ async def _post_unheard(modapi: ModapiOfTwo, body: bytes) -> None:
     await intake.take(body, time.monotonic())
 
 
-async def test_a_call_that_we_fail_on_has_an_answer_and_is_logged_once(
+async def test_a_call_that_our_code_fails_on_is_answered_and_logged_once(
     modapi: ModapiOfTwo, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(*_: object, **__: object) -> None:
@@ -285,7 +285,7 @@ async def test_a_call_that_we_fail_on_has_an_answer_and_is_logged_once(
     assert getattr(record, "instance", "") == modapi.slug
 
 
-async def test_a_mod_can_register_though_its_id_cannot_be_found_out(
+async def test_a_mod_can_register_though_its_id_cannot_be_read(
     modapi: ModapiOfTwo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(state: InstanceState) -> LinkInfo:

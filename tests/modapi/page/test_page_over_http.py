@@ -157,7 +157,7 @@ async def test_every_modapi_with_the_same_token_knows_a_session_and_none_with_an
             assert (await client.get("/", headers={"cookie": among})).status_code == status
 
 
-async def test_a_made_up_or_changed_session_is_none(store: Store, slug: str) -> None:
+async def test_a_forged_or_changed_session_is_refused(store: Store, slug: str) -> None:
     async with page(store, slug) as client:
         cookie = (await log_in(client)).headers["set-cookie"].partition(";")[0]
         client.cookies.clear()
@@ -562,7 +562,7 @@ async def test_an_accepted_event_is_shown_at_once_as_waiting(store: Store, slug:
         assert "waiting for Takaro" in (await client.get(f"/instance/{slug}")).text
 
 
-async def test_an_open_page_counts_as_a_stream_and_is_told_what_changes(store: Store, slug: str) -> None:
+async def test_an_open_page_counts_as_a_stream_and_receives_changes(store: Store, slug: str) -> None:
     registry = CollectorRegistry()
     async with page(store, slug, registry=registry) as client:
         for path in ("/live", f"/instance/{slug}/live"):

@@ -182,7 +182,7 @@ _FOCUSED = f"""() => {{{_NAME}
 }}"""
 
 
-async def test_what_is_read_aloud_changes_only_when_something_happened(page: Page, own_store: Store) -> None:
+async def test_screen_readers_announce_only_real_changes(page: Page, own_store: Store) -> None:
     await states.a_busy_one(own_store, "livonia")
     async with states.served(own_store, [states.instance("livonia")]) as address:
         await open_live(page, f"{address}/instance/livonia")
@@ -197,7 +197,7 @@ async def test_what_is_read_aloud_changes_only_when_something_happened(page: Pag
         assert await page.evaluate("said") == []
 
 
-async def test_what_has_just_happened_comes_to_the_open_page(page: Page, own_store: Store) -> None:
+async def test_new_events_reach_the_open_page(page: Page, own_store: Store) -> None:
     async with states.served(own_store, await states.three_up(own_store)) as address:
         await open_live(page, f"{address}/instance/livonia")
         badge = page.locator("#facts .badge")

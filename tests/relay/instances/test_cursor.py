@@ -13,14 +13,14 @@ def new(cursor: Cursor, *ids: str) -> list[str]:
     return [entry.id for entry in cursor.new(entries(*ids))]
 
 
-def test_an_entry_is_new_once_and_what_lies_before_it_in_its_source_is_not() -> None:
+def test_an_entry_is_new_once_and_earlier_ones_of_its_source_are_not() -> None:
     cursor = Cursor()
     assert new(cursor, "a1-1", "a1-3", "a1-3", "a1-2") == ["a1-1", "a1-3"]
     assert new(cursor, "waiting-17-0-1", "waiting-17-0-0", "dead-17-0") == ["waiting-17-0-1", "dead-17-0"]
     assert new(cursor, "b2-1", "a1-4") == ["b2-1", "a1-4"]
 
 
-def test_a_reader_goes_on_where_its_text_says() -> None:
+def test_a_reader_goes_on_where_its_cursor_says() -> None:
     cursor = Cursor()
     new(cursor, "a1-7", "waiting-17-0-2", "dead-16-1")
     again = Cursor(str(cursor))
@@ -39,7 +39,7 @@ def test_a_text_stays_short_and_keeps_the_streams_and_the_runs_that_moved_last()
 
 
 @pytest.mark.parametrize("text", ["", "0", "what ever", "a-", "a-1-2-3-4-5", "-1", "a-" + "9" * 99, ",,,"])
-def test_a_text_of_somebody_else_is_the_beginning(text: str) -> None:
+def test_a_foreign_cursor_starts_at_the_beginning(text: str) -> None:
     assert not Cursor(text) and new(Cursor(text), "a-1") == ["a-1"]
 
 

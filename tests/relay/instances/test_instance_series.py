@@ -48,7 +48,7 @@ def test_a_counter_is_born_at_zero_and_counts_on() -> None:
     assert shown(series)["counted_total", "one", ""] == 5
 
 
-def test_only_the_state_that_is_has_a_series() -> None:
+def test_only_the_present_state_has_a_series() -> None:
     series = InstanceSeries(TABLE)
     row = series.row("one")
     row.set_only(STATE, "waiting")

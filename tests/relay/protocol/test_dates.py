@@ -64,7 +64,7 @@ def test_a_day_begins_at_midnight(written: str) -> None:
     ]
     + ["33166800000", "99999999999999"],
 )
-def test_no_value_or_the_far_future_is_never(written: Any) -> None:
+def test_no_date_and_a_date_in_the_far_future_mean_never(written: Any) -> None:
     assert read_end(written) is None
 
 

@@ -83,7 +83,7 @@ def test_texts_from_outside_that_differ_do_not_defeat_the_limit(log: Log) -> Non
     assert log.texts[-1] == "990 more in 60 s, the last: Takaro refused something: request 999"
 
 
-def test_texts_in_the_message_itself_do_not_either(log: Log) -> None:
+def test_texts_in_the_message_itself_do_not_defeat_the_limit_either(log: Log) -> None:
     for number in range(1_000):
         logger.error(f"request {number}")
     assert len(log.texts) == MOST_LINES

@@ -51,7 +51,7 @@ def test_a_name_cannot_forge_a_line_nor_move_the_cursor(form: logging.Formatter)
 
 
 @FORMS
-def test_a_name_in_an_exception_cannot_either(form: logging.Formatter) -> None:
+def test_a_name_in_an_exception_cannot_forge_a_line_either(form: logging.Formatter) -> None:
     first, *rest = form.format(record("it failed", error=raised(FORGED))).split("\n")
     assert "it failed" in first
     assert all(line.startswith("    ") and line.isprintable() for line in rest)
@@ -64,7 +64,7 @@ def test_no_secret_is_in_a_line_or_a_traceback(form: logging.Formatter) -> None:
 
 
 @FORMS
-def test_a_line_has_an_end(form: logging.Formatter) -> None:
+def test_a_long_line_is_cut(form: logging.Formatter) -> None:
     assert len(form.format(record("%s", "x" * 1_000_000))) < MESSAGE_CHARS + 300
     assert len(form.format(record("x", error=raised("x" * 1_000_000)))) < 20_000
 

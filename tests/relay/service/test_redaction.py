@@ -39,7 +39,7 @@ def test_a_known_secret_is_hidden_wherever_it_stands(text: str, shown: str) -> N
 @pytest.mark.parametrize(
     "secret", ['quo"ted \\ secret', "pass/word?with#marks", "пароль-сервера", "a secret, spaced"]
 )
-def test_it_is_hidden_in_addresses_and_quotes_too(secret: str) -> None:
+def test_a_secret_is_hidden_in_addresses_and_quotes_too(secret: str) -> None:
     hidden = hiding(secret)
     for text in (secret, repr(secret), quote(secret, safe=""), f"x={secret!r}"):
         assert secret not in hidden.clean(text) and quote(secret, safe="") not in hidden.clean(text)

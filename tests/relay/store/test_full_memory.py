@@ -112,7 +112,7 @@ async def test_a_full_memory_refuses_events_and_drains_by_itself(small_store: St
     await lease.release()
 
 
-async def test_an_uplink_that_starts_while_the_memory_is_full_sees_the_others_and_they_see_it(
+async def test_an_uplink_that_starts_while_the_memory_is_full_and_the_others_see_each_other(
     small_store: Store, slug: str
 ) -> None:
     first, second = (

@@ -84,7 +84,7 @@ async def test_a_long_burst_does_not_wait_for_the_end_of_the_turn() -> None:
     assert len(read(b"".join(transport.written))) == MAX_FRAMES
 
 
-async def test_a_takaro_that_stopped_reading_is_left() -> None:
+async def test_the_socket_is_closed_when_takaro_stops_reading() -> None:
     socket, transport = open_socket(unsent_bytes=MAX_UNSENT_BYTES + 1)
     socket.send(b"x")
     socket.flush()

@@ -15,7 +15,9 @@ from services.uplink.requests.mod_contact import ContactChange, ModContact
         (101_000, 1_000.0, 0.0),  # Redis' clock was set back
     ],
 )
-def test_silence(contact_ms: int | None, now_s: float, silent_s: float | None) -> None:
+def test_the_silence_of_a_mod_counts_from_its_last_call_or_the_start(
+    contact_ms: int | None, now_s: float, silent_s: float | None
+) -> None:
     contact = ModContact(started_s=100.0)
     contact.read(now_s, 100_000, contact_ms)
     assert (contact.silent_s, contact.store_away) == (silent_s, False)

@@ -73,14 +73,14 @@ def test_after_a_standstill_each_request_is_as_old_as_its_bytes(
 
 
 @linux
-def test_that_the_other_side_has_closed_is_known_before_it_is_accepted(listener: socket.socket) -> None:
+def test_a_closed_connection_is_noticed_before_it_is_accepted(listener: socket.socket) -> None:
     connected(listener).close()
     with connected(listener), listener.accept()[0] as closed, listener.accept()[0] as open:
         assert Arrivals().begun(CallerConnection(closed)).is_closed() is True
         assert Arrivals().begun(CallerConnection(open)).is_closed() is False
 
 
-def test_where_the_kernel_does_not_say_all_that_is_read_is_as_old_as_the_standstill(
+def test_without_the_kernel_all_bytes_count_as_old_as_the_standstill(
     clocks: Clocks, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arrivals.sys, "platform", "win32")

@@ -92,7 +92,7 @@ async def test_a_stream_begins_before_there_is_something_in_it() -> None:
     assert sock.writes == [head, b"2\r\nok\r\n", b"0\r\n\r\n"]
 
 
-async def test_a_body_that_waits_for_leave_gets_it_first() -> None:
+async def test_a_body_that_waits_for_100_continue_gets_it_first() -> None:
     head = b"POST /read HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n"
     assert (await written(head + b"x")).writes == [b"HTTP/1.1 100 Continue\r\n\r\n", OK + b"ok"]
 
