@@ -222,7 +222,7 @@ def test_an_event_too_deep_to_be_passed_on_is_put_aside() -> None:
         b'{"events":[{"a":"' + b'"}' * 130_000 + b"x",
     ],
 )
-def test_a_hostile_body_of_a_mebibyte_is_read_within_a_second(hostile: bytes) -> None:
+def test_a_hostile_body_of_a_mebibyte_is_read_within_two_seconds(hostile: bytes) -> None:
     started_s = time.process_time()
     read_batch(hostile)
     assert time.process_time() - started_s < 2.0
