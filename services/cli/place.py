@@ -1,7 +1,7 @@
 """Where the admin API of a relay is, and the token for it.
 
-Of what a person may give, the first counts: --url, --context, --config or --data (the relay on this machine),
-the context in use; without any of them the relay on this machine that relay.toml describes.
+The first of these that a person gives counts: --url, --context, --config or --data (the relay on this
+machine), the context in use; without any of them the relay on this machine that relay.toml describes.
 """
 
 import contextlib

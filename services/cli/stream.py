@@ -46,7 +46,7 @@ async def follow(relay: RelayApi, path: str, again_s: float = AGAIN_S) -> AsyncI
         except (httpx.TransportError, OSError, RelayAway) as error:
             if not has_answered:
                 raise relay.away(error) from None
-            if not relay.is_lost:  # it is told once for all streams
+            if not relay.is_lost:  # it is reported once for all streams
                 complain(f"{relay.away(error)}; trying again")
             relay.is_lost = True
         await asyncio.sleep(again_s)

@@ -61,7 +61,7 @@ async def supervise(
     kill: asyncio.Event,
     stop_within_s: float = STOP_WITHIN_S,
 ) -> int:
-    """Run `programs` until `stop` is set, or one of them reports a wrong setting; the exit code of it all.
+    """Run `programs` until `stop` is set, or one of them reports a wrong setting. Returns the exit code.
 
     `kill` cuts the stopping short: what still runs is killed at once.
     """

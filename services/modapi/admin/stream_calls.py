@@ -58,7 +58,7 @@ async def stream_changes(
         str, Header(max_length=100, description="the `id` of the last message that was received")
     ] = "",
 ) -> StreamResponse:
-    """Tell what changes, as server-sent events, until the caller hangs up.
+    """Stream changes as server-sent events, until the caller hangs up.
 
     `server` has a Server in which anything but a clock has changed, `removed` the slug of one that is
     gone; `event` and `command` have those of all servers, with their slug, from the last ones on. A
@@ -120,9 +120,9 @@ class _FleetStream:
             found = self._behind(place)  # None: the reader is too slow
 
     def _behind(self, place: _Place) -> tuple[_Place, list[bytes]] | None:
-        """Messages about what has come behind that place, up to AT_ONCE, and the place behind them.
+        """Messages about all changes behind that place, up to AT_ONCE, and the place behind them.
 
-        None: some of it is not known any more.
+        None: a part of them is forgotten.
         """
         changed = self._fleet.changes.since(place.change) if self._has_servers else []
         entries = self._activity.since(place.entry) if self._kinds else []
@@ -164,7 +164,7 @@ class _FleetStream:
         return f"{self._run}-{place.change}-{place.entry}"
 
     def _place_of(self, id: str) -> _Place | None:
-        """The place with this id; None: it is none of this process."""
+        """The place with this id; None: it is from another process."""
         run, _, numbers = id.partition("-")
         if run != self._run or not (parts := _NUMBERS.fullmatch(numbers)):
             return None

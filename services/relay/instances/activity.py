@@ -115,7 +115,7 @@ def _new(body: bytes, seen: dict[tuple[str, int], None]) -> list[ActivityEntry]:
 
 class Cursor:
     """The last place that a reader has seen in each source, as a text that the reader can bring along later.
-    `text` is an earlier cursor, whoever wrote it."""
+    `text` is an earlier cursor, and may be forged."""
 
     def __init__(self, text: str = "") -> None:
         self._places: dict[str, tuple[int, ...]] = {}

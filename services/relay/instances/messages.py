@@ -1,6 +1,5 @@
-"""Sends a message to everybody on a game server, and returns what came of it.
-
-It does not use uplink's queue of commands: modapi imports nothing of uplink, and a message is seldom.
+"""Sends a message to everybody on a game server, and returns its outcome. It does not use uplink's queue of
+commands: modapi imports nothing of uplink, and messages are rare.
 """
 
 import asyncio
@@ -31,8 +30,8 @@ def check_enabled(definition: DefinedInstance) -> None:
 
 
 async def send_message(store: Store, slug: str, text: str, most_waiting: int) -> ActivityEntry:
-    """Queues the message for the mod and waits for its end, up to ANSWER_WITHIN_S; shows it to whoever
-    watches the server. If the mod refused, its text is in `detail`. QUEUE_FULL: `most_waiting` commands wait.
+    """Queues the message for the mod and waits for its end, up to ANSWER_WITHIN_S; shows it to those who
+    watch the server. If the mod refused, its text is in `detail`. QUEUE_FULL: `most_waiting` commands wait.
 
     Raises StoreError if the message may not be queued; if it is a NotCarriedOut, it certainly is not.
     """

@@ -6,7 +6,7 @@ All keys of one instance share a hash tag, so one script may use them together o
 from dataclasses import dataclass, fields
 from functools import cache
 
-# Channels. Their messages are hints, which may be lost: whoever waits for one also looks by itself.
+# Channels. Their messages are hints, which may be lost: their readers also read by themselves.
 WAKE_EVENTS = "relay:wake:events"  # the slug of an instance with new events, and mostly their batch
 WAKE_RESULTS = "relay:wake:results"  # the slug of an instance whose mod has posted a result
 WAKE_MODAPI = "relay:wake:modapi"  # the slug of an instance with a new command

@@ -45,7 +45,7 @@ def next_shared_s(now_s: float, period_s: float, offset_s: float = 0.0) -> float
 def until_shared_s(period_s: float, at_least_s: float = 0.0) -> float:
     """How long to wait for the next moment that is a multiple of `period_s`, and `at_least_s` from now.
 
-    What a process does again and again waits for such moments: it then wakes up once for all of it.
+    Periodic work of a process waits for these moments: then it wakes up once for all of it.
     """
     now_s = time.monotonic()
     return next_shared_s(now_s + at_least_s, period_s) - now_s + TIMER_EARLY_S

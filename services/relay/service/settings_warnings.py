@@ -115,7 +115,7 @@ def secrets_in(*models: BaseModel) -> Iterator[str]:
 
 def _secret_parts(url: str) -> Iterator[str]:
     """The passwords in an address, and the path of a web address."""
-    if url.lower().startswith(("http://", "https://")):  # a webhook is open to whoever knows its path
+    if url.lower().startswith(("http://", "https://")):  # a webhook is open to all who know its path
         yield url.split("/", 3)[3] if url.count("/") > 2 else ""
     address, _, query = url.partition("?")
     if found := _USER_INFO.search(address):

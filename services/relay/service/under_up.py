@@ -20,7 +20,7 @@ def restarts(environ: Mapping[str, str]) -> int:
 
 
 def store_disk_free_bytes(environ: Mapping[str, str]) -> float:
-    """Room on the disk of the store of `up`; NaN if there is none, or if it cannot be told."""
+    """Room on the disk of the store of `up`; NaN if there is none, or if it is unknown."""
     try:
         return float(shutil.disk_usage(environ[STORE_FOLDER]).free)
     except (KeyError, OSError):

@@ -100,7 +100,7 @@ class Lease:
         self.trusted_until_s = asked_s + self._times.trusted_for_s if mine else float("-inf")
         if mine:
             self._renewed.set()
-            self._renewed.clear()  # whoever waits has been woken
+            self._renewed.clear()  # waiting tasks have been woken
         texts = [text.decode() for text in (open_identifies, record, wanted, watched)]
         renewal = LeaseRenewal(bool(mine), bool(newest), *texts, *facts)
         self._observe_clock(renewal.now_ms, asked_s)

@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 class SinglePrimary:
     """One server. Behind a name or a virtual address it may be another one after each reconnect. A place is
-    an address, or stands for "whoever is the primary". The base of Sentinels and Cluster."""
+    an address, or stands for "the present primary". The base of Sentinels and Cluster."""
 
     kind = StoreKind.ALONE
 

@@ -158,7 +158,7 @@ def _options(scheme: str, query: str) -> dict[str, str]:
         if name in _TLS and name not in known:
             raise ValueError(f"has the option {name}, which needs rediss:// in front")
         if name not in known:
-            # Its name is not told: it may be the rest of a password.
+            # Its name is not shown: it may be the rest of a password.
             raise ValueError(f"has an option that is not known here: {', '.join(known)} are")
     return options
 

@@ -59,7 +59,7 @@ class SimSocket:
         try:
             await self.connection.send(orjson.dumps(frame).decode())
         except ConnectionClosed:
-            pass  # as in reality, whoever waits for an answer only sees that the time is over
+            pass  # as in reality, the asker only sees that the time is over
 
     async def ask(self, action: str, args_json: str, timeout_s: float) -> tuple[str, Any]:
         """The id of the request, and the payload of its answer. Raises TimeoutError without an answer."""

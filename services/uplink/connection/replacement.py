@@ -74,5 +74,5 @@ class Replacement:
         self._oldest_s = now_s + self._times.replace_after_s * uniform(1 - SPREAD, 1 + SPREAD)
 
     def is_over(self, asked_count: int, now_s: float) -> bool:
-        """Whether a socket has reached a limit on which Takaro has asked so often."""
+        """Whether a socket with this number of requests has reached a limit."""
         return asked_count >= self._most_requests or now_s >= self._oldest_s

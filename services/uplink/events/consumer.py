@@ -22,11 +22,11 @@ from services.uplink.requests.mirror.mirror import Mirror
 
 JOINED_WITHIN_S = 60.0  # after an outage, older events say nothing about who is in the game now
 
-READ_AGAIN_S = 10.0  # hints are relied on for so long; then the stream is read, to be sure of all of it
+READ_AGAIN_S = 10.0  # hints are relied on for this time; then the stream is read, to be sure of all of it
 
 _NOTHING: GameEvent = {"type": "log", "data": {"msg": "dayz-relay: nothing happened for a while"}}
 KEEP_ALIVE = StreamEvent(_NOTHING, EntryProgress("", 0, 0, 0, AgeRange(0.0, 0.0), 0.0, 0.0), 0)
-"""The one event that is not from the stream, so that nothing of it is needed."""
+"""The one event that is not from the stream: it is never acknowledged."""
 
 
 class StreamConsumer:
@@ -91,7 +91,7 @@ class StreamConsumer:
             return []
         now_s, oldest_s, aged = self._ages(entries, empty_s)
         if oldest_s > ages.YOUNG_S and self.lease.clock.read_s < asked_s:
-            # Redis' clock may have been set since it was read. No event is dropped because of such a reading.
+            # Redis' clock may have been set since it was read. No event is dropped because of that reading.
             await until_redis_answers(self.lease.read_clock)
             now_s, _, aged = self._ages(entries, empty_s)
         events: list[StreamEvent] = []

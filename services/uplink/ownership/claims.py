@@ -21,7 +21,7 @@ PATIENCE_S = 0.8
 """Time for which a free lease is left to the uplink that the instance belongs to. The renewals are a
 second apart, and a reply takes its time: with 1 s, the second one after the lease's end came too early."""
 
-WANTED_FOR_S = 3.5  # an uplink that wants a lease says so each second; without that for so long it is gone
+WANTED_FOR_S = 3.5  # an uplink that wants a lease says so each second; without that for this time it is gone
 
 
 @unique

@@ -91,7 +91,7 @@ def caller(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> s
 
 
 def address_of(text: str) -> Address | None:
-    """The address that the text is, without its interface; None: it is none."""
+    """The address in the text, without its interface; None: it is no address."""
     try:
         read = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

@@ -41,7 +41,7 @@ async def call(
 
     Follows no redirect, uses no proxy and no .netrc of the environment, and checks certificates against the
     authorities of this machine. A name and a password in the URL are sent as basic authentication.
-    Raises OSError (TimeoutError and TLS failures are such), or ValueError if the other side speaks no HTTP.
+    Raises OSError (also TimeoutError and TLS failures), or ValueError if the other side speaks no HTTP.
     """
     _ = urlsplit(url).port  # ValueError if it is out of range: asyncio would raise OverflowErrors in a group
     plain = {"Accept-Encoding": "identity", "Connection": "close"}
