@@ -272,7 +272,8 @@ async def test_it_fits_the_window_in_both_colours(page: Page, scheme: str, width
     for slug in ("", "solo"):
         if slug:
             await visit(page, slug)
-            await page.wait_for_timeout(1_500)
+            await expect(page.get_by_role("heading", level=1)).to_contain_text("Server solo")
+            await expect(page.locator("#link")).to_have_text("live")
         wide, window = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert wide <= window
         ground, text = await page.evaluate(

@@ -20,6 +20,7 @@ from services.relay.protocol.keys import (
     INSTANCES_IDENTITIES,
     INSTANCES_REMOVALS,
     INSTANCES_VERSION,
+    WAKE_INSTANCES,
 )
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import load
@@ -55,6 +56,10 @@ class Followed:
     def _changed(self, served: Mapping[str, DefinedInstance]) -> None:
         self.served = served
         self.told.append(sorted(served))
+
+    async def checks_the_file_again(self) -> None:
+        self.directory.file.nudge.set()
+        await until(lambda: not self.directory.file.nudge.is_set())
 
     async def serves(self, *slugs: str) -> None:
         await until(lambda: sorted(self.served) == sorted(slugs))
@@ -161,7 +166,7 @@ async def test_a_wrong_edit_is_logged_once_and_changes_nothing(
 ) -> None:
     followed.config.write_text("[[instance]\n")
     await until(lambda: followed.failed == [1])
-    await asyncio.sleep(1.2)  # one more look
+    await followed.checks_the_file_again()
     lines = [record.getMessage() for record in caplog.records if "not valid TOML" in record.getMessage()]
     assert len(lines) == 1 and "settings from before stay in force" in lines[0]
     assert followed.told == [["one"]]
@@ -228,11 +233,12 @@ async def test_servers_are_written_all_or_none_if_redis_goes_away_meanwhile(
     emptied: list[Followed], store: Store, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     """A service that found only some of the servers would take them for all."""
-    calls = 0
+    calls = reads = 0
     run_until = store.run_until
 
     async def run(within_s: float, script: Script, *args: Any, **options: Any) -> Any:
-        nonlocal calls
+        nonlocal calls, reads
+        reads += script.name == "read_instances"
         if script.name in ("put_back", "change_instance"):
             calls += 1
             if failing <= calls <= failing + 1:  # of both services
@@ -243,7 +249,13 @@ async def test_servers_are_written_all_or_none_if_redis_goes_away_meanwhile(
     registry = Registry(store, list)
     found = await until(registry.records.read, met=lambda found: found.version)
     assert sorted(found.records() or ()) == sorted(STORED)
-    await asyncio.sleep(1.2)  # one more look
+    seen = reads
+
+    def read_again() -> bool:
+        store.hint(WAKE_INSTANCES, "one")  # both services read because of it
+        return reads >= seen + 6
+
+    await until(read_again)
     for service in emptied:
         assert service.told[-1] == [*STORED, "one"] and not service.watching.done()
 

@@ -81,7 +81,7 @@ def members(servers: Servers) -> list[RedisServer]:
 
 def script(text: str) -> Script:
     made = Script("of this test")
-    made.__dict__["text"] = text  # where cached_property keeps it
+    made.text = text
     return made
 
 
