@@ -15,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from services.cli.commands import look, run, servers, trial
+from services.cli.commands import run, servers, show, trial
 from services.cli.options import CommandGroup
 from services.cli.terminal import NAME, complain, failed
 from services.relay.protocol.errors import ConfigError, RelayError, in_our_words
@@ -31,7 +31,7 @@ app = typer.Typer(
     context_settings={"max_content_width": 110},
 )
 help_app = typer.Typer()
-for part in (run.app, look.app, servers.app, trial.app, help_app):
+for part in (run.app, show.app, servers.app, trial.app, help_app):
     app.add_typer(part)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from services.cli import tail
 from services.cli.api import RelayApi, RelayAway
-from services.cli.commands.look import PASSING_TYPES
+from services.cli.commands.show import PASSING_TYPES
 from services.cli.place import ApiPlace
 from services.cli.stream import Message, follow, read
 from services.cli.tail import SHOWN_ABOVE, Seen, in_order, line, words

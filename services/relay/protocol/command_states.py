@@ -34,28 +34,28 @@ class CommandTrigger(Enum):
     FORGOTTEN = "nobody asks any more"  # the uplink that asked died, so it cannot give up
 
 
-_S, _T = CommandState, CommandTrigger
+State, On = CommandState, CommandTrigger
 
 MOVES: dict[CommandState, dict[CommandTrigger, CommandState]] = {
-    _S.NEW: {_T.TAKEN: _S.HANDED, _T.TIME_UP: _S.EXPIRED, _T.GIVEN_UP: _S.EXPIRED},
-    _S.HANDED: {
-        _T.HANDED_BACK: _S.NEW,
-        _T.RESULT: _S.ANSWERED,
-        _T.GIVEN_UP: _S.UNKNOWN,
-        _T.FORGOTTEN: _S.UNKNOWN,
+    State.NEW: {On.TAKEN: State.HANDED, On.TIME_UP: State.EXPIRED, On.GIVEN_UP: State.EXPIRED},
+    State.HANDED: {
+        On.HANDED_BACK: State.NEW,
+        On.RESULT: State.ANSWERED,
+        On.GIVEN_UP: State.UNKNOWN,
+        On.FORGOTTEN: State.UNKNOWN,
     },
-    _S.ANSWERED: {},
-    _S.EXPIRED: {},
-    _S.UNKNOWN: {},
+    State.ANSWERED: {},
+    State.EXPIRED: {},
+    State.UNKNOWN: {},
 }
 
 NOT_DELIVERED = "not delivered"
 MAY_HAVE_RUN = "delivered, no result: it may have run"
 
 ANSWERS: dict[CommandState, str] = {
-    _S.ANSWERED: "the result, or the mod's own words why it refused",
-    _S.EXPIRED: NOT_DELIVERED,
-    _S.UNKNOWN: MAY_HAVE_RUN,
+    State.ANSWERED: "the result, or the mod's own words why it refused",
+    State.EXPIRED: NOT_DELIVERED,
+    State.UNKNOWN: MAY_HAVE_RUN,
 }
 """What Takaro hears at the end of a command. A person who gave an item must be able to tell these apart."""
 

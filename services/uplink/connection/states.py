@@ -24,22 +24,22 @@ class LinkTrigger(Enum):
     STOPPED = "stopped"  # we end it
 
 
-_S, _H = LinkState, LinkTrigger
+State, On = LinkState, LinkTrigger
 
 MOVES: dict[LinkState, dict[LinkTrigger, LinkState]] = {
-    _S.WAITING: {_H.DIALLED: _S.CONNECTING, _H.STOPPED: _S.STOPPED},
-    _S.CONNECTING: {_H.OPENED: _S.IDENTIFYING, _H.LOST: _S.WAITING, _H.STOPPED: _S.STOPPED},
-    _S.IDENTIFYING: {
-        _H.IDENTIFIED: _S.READY,
-        _H.NOT_NOW: _S.WAITING,
-        _H.NEVER: _S.REFUSED,
-        _H.LOST: _S.WAITING,
-        _H.STOPPED: _S.STOPPED,
+    State.WAITING: {On.DIALLED: State.CONNECTING, On.STOPPED: State.STOPPED},
+    State.CONNECTING: {On.OPENED: State.IDENTIFYING, On.LOST: State.WAITING, On.STOPPED: State.STOPPED},
+    State.IDENTIFYING: {
+        On.IDENTIFIED: State.READY,
+        On.NOT_NOW: State.WAITING,
+        On.NEVER: State.REFUSED,
+        On.LOST: State.WAITING,
+        On.STOPPED: State.STOPPED,
     },
-    _S.READY: {_H.DISOWNED: _S.PAUSED, _H.LOST: _S.WAITING, _H.STOPPED: _S.STOPPED},
-    _S.PAUSED: {_H.ASKED_AGAIN: _S.IDENTIFYING, _H.LOST: _S.WAITING, _H.STOPPED: _S.STOPPED},
-    _S.REFUSED: {_H.DIALLED: _S.CONNECTING, _H.STOPPED: _S.STOPPED},
-    _S.STOPPED: {},
+    State.READY: {On.DISOWNED: State.PAUSED, On.LOST: State.WAITING, On.STOPPED: State.STOPPED},
+    State.PAUSED: {On.ASKED_AGAIN: State.IDENTIFYING, On.LOST: State.WAITING, On.STOPPED: State.STOPPED},
+    State.REFUSED: {On.DIALLED: State.CONNECTING, On.STOPPED: State.STOPPED},
+    State.STOPPED: {},
 }
 
 
