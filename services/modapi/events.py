@@ -16,7 +16,7 @@ from services.modapi.dialect.events import map_event
 from services.modapi.dialect.roster import Roster
 from services.modapi.http.rate_limits import LogLines
 from services.modapi.metrics import ModapiMetrics
-from services.relay.instances.facts import InstanceState
+from services.relay.instances.facts import InstanceData
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
 from services.relay.protocol.records import DeadEvent, GameEvent
@@ -57,14 +57,14 @@ class EventIntake:
     def __init__(
         self,
         stream: EventStream,
-        state: InstanceState,
+        data: InstanceData,
         roster: Roster,
         metrics: ModapiMetrics,
         log_lines: LogLines = ALL_LOG_LINES,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.stream = stream
-        self._state = state
+        self._data = data
         self._roster = roster
         self._metrics = metrics
         self._log_lines = log_lines
@@ -182,7 +182,7 @@ class EventIntake:
         return kept[::-1]
 
     async def _read_roster(self) -> None:
-        stored = await self._state.players()
+        stored = await self._data.players()
         # A fault in it must not stop every batch.
         with self._metrics.service.faults.contain(self._logger, FaultKind.REQUEST):
             self._roster.restore(stored)

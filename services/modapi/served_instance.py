@@ -14,7 +14,7 @@ from services.modapi.http.calls import CallKind
 from services.modapi.http.rate_limits import RESULTS_AT_ONCE, LogLines, RateLimits
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.polls import Polls
-from services.relay.instances.facts import InstanceState
+from services.relay.instances.facts import InstanceData
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
@@ -39,12 +39,12 @@ ADDRESS_EVERY_S = 5.0
 
 
 class ModPresence:
-    """The mod of one instance. Stores in `state` what uplink and the page show of it."""
+    """The mod of one instance. Stores in `data` what uplink and the page show of it."""
 
-    def __init__(self, state: InstanceState, rules: HoldRules, logger: InstanceLogger) -> None:
+    def __init__(self, data: InstanceData, rules: HoldRules, logger: InstanceLogger) -> None:
         self.last_contact_s: float | None = None  # on boottime_s()
         self.last_poll_s: float | None = None
-        self._state = state
+        self._data = data
         self._rules = rules
         self._logger = logger
         self._hold_ms = -1
@@ -56,7 +56,7 @@ class ModPresence:
         boot_s = boottime_s()
         if address != self._address and boot_s - self._address_noted_s >= ADDRESS_EVERY_S:
             self._address, self._address_noted_s = address, boot_s
-            self._state.note_mod("address", address)
+            self._data.note_mod("address", address)
         if self.last_contact_s is None:
             self._logger.info("the mod is there")
         elif boot_s - self.last_contact_s > SILENT_AFTER_S:
@@ -65,20 +65,20 @@ class ModPresence:
         if kind is CallKind.POLL:
             self.last_poll_s = boot_s
         if kind is CallKind.REGISTER:  # other calls store it in their scripts
-            self._state.note_contact()
+            self._data.note_contact()
         now_s = time.monotonic()
         if kind is CallKind.POLL:
             hold_ms = round(self._rules.allowed_s(now_s) * 1000)
             if hold_ms != self._hold_ms:
                 self._hold_ms = hold_ms
-                self._state.note_mod("hold_ms", hold_ms)
+                self._data.note_mod("hold_ms", hold_ms)
         elif self._rules.state is not HoldState.FREE:
             if self._rules.called(now_s, events=kind is CallKind.EVENTS):
                 self._logger.info("events queue up behind held polls: none is held for %.0f s", FALL_BACK_S)
 
     def registered(self, version: Any) -> None:
         if isinstance(version, str) and version:
-            self._state.note_mod("version", version[:MAX_VERSION_CHARS].encode("utf-8", "replace").decode())
+            self._data.note_mod("version", version[:MAX_VERSION_CHARS].encode("utf-8", "replace").decode())
 
 
 class ServedInstance:
@@ -94,13 +94,13 @@ class ServedInstance:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.settings = settings
-        self.state = InstanceState(store, settings.slug)
+        self.data = InstanceData(store, settings.slug)
         roster = Roster(contradicted=metrics.contradictory.inc)
         self._log_lines = LogLines(settings.log == "on", settings.log_per_s, time.monotonic())
         self.intake, self.agent_intake = (
             EventIntake(
                 EventStream(store, settings.slug, sender),
-                self.state,
+                self.data,
                 roster,
                 metrics,
                 self._log_lines,
@@ -114,7 +114,7 @@ class ServedInstance:
         self.batch_memory, self.result_memory = (
             BodyMemory(RESULTS_AT_ONCE * limits.result_bytes) for _ in range(2)
         )
-        self.mod = ModPresence(self.state, self.polls.rules, logger)
+        self.mod = ModPresence(self.data, self.polls.rules, logger)
         self._logger = logger
         self._faults = metrics.service.faults
 
@@ -128,5 +128,5 @@ class ServedInstance:
         fails: a mod does not register again until the game server restarts (protocol.md M2)."""
         given = ""
         with self._faults.contain(self._logger, FaultKind.REQUEST), contextlib.suppress(StoreError):
-            given = (await self.state.link()).game_server_id
+            given = (await self.data.link()).game_server_id
         return given or str(uuid.uuid5(_SUBSTITUTE_IDS, self.settings.slug))

@@ -9,7 +9,7 @@ from services.modapi.dialect.roster import Roster
 from services.modapi.events import ALL_LOG_LINES, EventIntake
 from services.modapi.http.rate_limits import BURST_S, LogLines
 from services.modapi.metrics import ModapiMetrics
-from services.relay.instances.facts import InstanceState
+from services.relay.instances.facts import InstanceData
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
 from services.relay.store.stream_entries import NOT_ASKED
@@ -23,7 +23,7 @@ LINE, OTHER_LINE = (b'{"events":[{"type":"log","msg":"%s"}]}' % text for text in
 def modapi(store: Store, slug: str, roster: Roster, log_lines: LogLines = ALL_LOG_LINES) -> EventIntake:
     stream = EventStream(exact(store, slug), slug)
     return EventIntake(
-        stream, InstanceState(store, slug), roster, ModapiMetrics(CollectorRegistry()), log_lines
+        stream, InstanceData(store, slug), roster, ModapiMetrics(CollectorRegistry()), log_lines
     )
 
 
@@ -31,7 +31,7 @@ def modapi(store: Store, slug: str, roster: Roster, log_lines: LogLines = ALL_LO
 async def test_players_are_not_forgotten_with_a_post_that_was_stored_before(
     store: Store, slug: str, overtaken: bool
 ) -> None:
-    roster, state = Roster(), InstanceState(store, slug)
+    roster, state = Roster(), InstanceData(store, slug)
     first, second = modapi(store, slug, Roster()), modapi(store, slug, roster)
     early_s = time.monotonic() - 1.0
     await first.take(LINE, time.monotonic())  # its answer is lost
@@ -43,7 +43,7 @@ async def test_players_are_not_forgotten_with_a_post_that_was_stored_before(
 
 
 async def test_players_are_not_forgotten_with_a_post_that_is_cancelled(store: Store, slug: str) -> None:
-    roster, state = Roster(), InstanceState(store, slug)
+    roster, state = Roster(), InstanceData(store, slug)
     roster.complete(ADA)
     intake = modapi(store, slug, roster)
     await cancelled_in(EventStream, "append", intake.take(LINE, time.monotonic()))

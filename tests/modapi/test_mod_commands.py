@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from services.modapi.commands import ModCommands
 from services.modapi.dialect.roster import Roster
 from services.modapi.metrics import ModapiMetrics
-from services.relay.instances.facts import InstanceState
+from services.relay.instances.facts import InstanceData
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
@@ -108,4 +108,4 @@ async def test_players_are_not_forgotten_with_a_result_that_is_cancelled(store: 
     mod.roster.complete({"gameId": "76561198000000001", "name": "Ada"})
     await cancelled_in(CommandStream, "complete", mod.commands.take_result(first, DONE))
     assert await mod.commands.take_result(second, DONE)
-    assert list(await InstanceState(store, slug).players()) == ["76561198000000001"]
+    assert list(await InstanceData(store, slug).players()) == ["76561198000000001"]

@@ -15,7 +15,7 @@ from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
 from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.dead_letters import DeadLetter, DeadLetters
-from services.relay.instances.facts import InstanceState
+from services.relay.instances.facts import InstanceData
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, GameEvent, Outcome
@@ -39,7 +39,7 @@ class Modapi:
         metrics = ModapiMetrics(self.registry)
         self.store, self.slug = store, slug
         self.events, self.command_stream = EventStream(store, slug), CommandStream(store, slug)
-        self.state = InstanceState(store, slug)
+        self.state = InstanceData(store, slug)
         self.intake = EventIntake(self.events, self.state, roster or Roster(), metrics)
         self.commands = ModCommands(self.command_stream, Roster(), metrics, InstanceLogger("test", slug))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.relay.instances.facts import InstanceState, facts_of
+from services.relay.instances.facts import InstanceData, facts_of
 from services.relay.protocol.records import Command, GameEvent
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled
@@ -115,8 +115,8 @@ class Linked:
         return CommandStream(self.store, self.slug)
 
     @property
-    def state(self) -> InstanceState:
-        return InstanceState(self.store, self.slug)
+    def state(self) -> InstanceData:
+        return InstanceData(self.store, self.slug)
 
     def begin(self) -> LinkedUplink:
         """Starts an uplink that stands by."""

@@ -18,7 +18,7 @@ from services.modapi.admin.repeats import OnceRoute
 from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
 from services.relay.instances.dead_letters import DeadLetters
-from services.relay.instances.facts import InstanceState
+from services.relay.instances.facts import InstanceData
 from services.relay.protocol.ends import RETRY_WORDS, RetryOutcome
 from services.relay.protocol.records import DEAD_LETTER_ID
 from services.relay.store.event_stream import MAX_DEAD_EVENTS, EventStream
@@ -136,9 +136,9 @@ async def retry(context: AdminContext, slug: str, ids: Iterable[str]) -> Counter
 
     Two calls at once count as one. Raises StoreError.
     """
-    letters, state = DeadLetters(context.store, slug), InstanceState(context.store, slug)
+    letters, data = DeadLetters(context.store, slug), InstanceData(context.store, slug)
     stream = EventStream(context.store, slug, RETRY)
-    intake = EventIntake(stream, state, Roster(), context.metrics, limits=context.settings.limits)
+    intake = EventIntake(stream, data, Roster(), context.metrics, limits=context.settings.limits)
     return Counter([await _retry_one(letters, intake, id) for id in ids])
 
 

@@ -11,7 +11,7 @@ import orjson
 from services.modapi.fleet.journal import Journal
 from services.relay.instances.accepted import follow
 from services.relay.instances.activity import REMEMBERED, ActivityEntry, watch
-from services.relay.instances.facts import InstanceState
+from services.relay.instances.facts import InstanceData
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.vocabulary import ACTION_KINDS, ActionKind
 from services.relay.service.faults import OwnFaults
@@ -47,7 +47,7 @@ class WatchedActivity:
         """For the readers of streams, in the order in which it became known."""
         self._store = store
         self._slug = slug
-        self._state = InstanceState(store, slug)
+        self._data = InstanceData(store, slug)
         self._keep_running = partial(faults.keep_running, InstanceLogger(__name__, slug))
         self._watching = asyncio.create_task(self._keep_running(self._watch))
         self._following: asyncio.Task[None] | None = None
@@ -98,7 +98,7 @@ class WatchedActivity:
     async def _with_player_name(self, command: ActivityEntry) -> ActivityEntry:
         game_id = command.data.get("gameId") or command.data.get("recipient")
         with contextlib.suppress(StoreError):
-            if game_id and (player := await self._state.player(game_id)):
+            if game_id and (player := await self._data.player(game_id)):
                 return command._replace(data={"player": player.get("name"), **command.data})
         return command
 

@@ -125,8 +125,8 @@ class LinkInfo:
     why: str = ""  # what is wrong
 
 
-class InstanceState:
-    """Reads and writes them for the instance `slug`. Every call raises StoreError."""
+class InstanceData:
+    """The players, the link and the mod of the instance `slug` in Redis. Every call raises StoreError."""
 
     def __init__(self, store: Store, slug: str) -> None:
         self.slug = slug

@@ -5,7 +5,7 @@ import contextlib
 import time
 from functools import partial
 
-from services.relay.instances.facts import InstanceState
+from services.relay.instances.facts import InstanceData
 from services.relay.protocol.errors import LostLease, StoreError
 from services.relay.protocol.link_states import LinkState
 from services.relay.service.clocks import boottime_s
@@ -42,7 +42,7 @@ class OwnedInstance:
 
     def __init__(self, instance: Instance, context: UplinkContext, lease: Lease, contact: ModContact) -> None:
         store, metrics, limits = context.store, context.metrics, context.limits
-        state = InstanceState(store, instance.slug)
+        data = InstanceData(store, instance.slug)
         self._faults = metrics.service.faults
         self._logger = InstanceLogger(__name__, instance.slug)
         self.mirror = Mirror(limits, metrics.beyond)
@@ -51,13 +51,13 @@ class OwnedInstance:
         self.activity = ActivityLog(store, instance.slug)
         results = ResultReader(commands, lease, metrics)
         self._command_queue = CommandQueue(results, contact, context.stalls, self.activity.command_ended)
-        self._reads = Reads(self._command_queue, self._persistence, state, context.reads_per_s)
+        self._reads = Reads(self._command_queue, self._persistence, data, context.reads_per_s)
         self.handler = RequestHandler(self._command_queue, self._reads, self.mirror, limits.frame_out_bytes)
         events = EventStream(store, instance.slug)
         self._consumer = StreamConsumer(
             events, self.mirror, lease, metrics, self.activity.events_ended, self._reads.joined
         )
-        self.status = LinkStatus(state, lease, metrics)
+        self.status = LinkStatus(data, lease, metrics)
         self._delivery = Delivery(self._consumer, self.status, context.times)
         self.link = Link(instance, context, lease, self.handler, self.status, self._delivery.move_to)
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from services.relay.instances.facts import InstanceState, LinkInfo
+from services.relay.instances.facts import InstanceData, LinkInfo
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.link_states import LinkState
 from services.relay.service import logs
@@ -16,8 +16,8 @@ from services.uplink.reporting.metrics import STATE, UplinkMetrics
 class LinkStatus:
     """Shows the link of one instance."""
 
-    def __init__(self, state: InstanceState, lease: Lease, metrics: UplinkMetrics) -> None:
-        self._state = state
+    def __init__(self, data: InstanceData, lease: Lease, metrics: UplinkMetrics) -> None:
+        self._data = data
         self._lease = lease
         self._metrics = metrics
         self._logger = InstanceLogger(__name__, lease.slug)
@@ -58,7 +58,7 @@ class LinkStatus:
         info = self._info
         with self._metrics.service.faults.contain(self._logger, FaultKind.LISTENER):
             try:
-                await self._state.write_link(info)
+                await self._data.write_link(info)
             except StoreError:
                 return
             self._published = info == self._info

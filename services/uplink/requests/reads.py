@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from services.relay.instances.facts import InstanceState
+from services.relay.instances.facts import InstanceData
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.errors import StoreError
@@ -56,13 +56,13 @@ class Reads:
     """Answers the reads of one instance. `per_s` is how many the mod is asked in a second."""
 
     def __init__(
-        self, command_queue: CommandQueue, persistence: MirrorPersistence, state: InstanceState, per_s: float
+        self, command_queue: CommandQueue, persistence: MirrorPersistence, data: InstanceData, per_s: float
     ) -> None:
         self._command_queue = command_queue
         self._mirror = persistence.mirror
         self._persistence = persistence
-        self._state = state
-        self._logger = InstanceLogger(__name__, state.slug)
+        self._data = data
+        self._logger = InstanceLogger(__name__, data.slug)
         self._metrics = command_queue.metrics
         self._refuses = False
         self._queue = ReadQueue(per_s, random.uniform(*REFRESH_DELAY_S), time.monotonic())
@@ -104,7 +104,7 @@ class Reads:
                 self._queue_read(subject, Need.STALE)
                 return payload, STALE
         elif action is Action.GET_PLAYER:
-            if person := await _looked_up(self._state.player(subject.game_id)):
+            if person := await _looked_up(self._data.player(subject.game_id)):
                 return orjson.dumps(person), FRESH  # not online, and so not changed since
         result = await self._wait_for_mod(subject)
         if result.value is not None and not result.error:
@@ -209,7 +209,7 @@ class Reads:
             wrong = "it is about another player"
         if wrong:
             return Outcome(error=f"the game server's answer cannot be used: {wrong}")
-        if action is Action.LIST_BANS and (seen := await _looked_up(self._state.players())):
+        if action is Action.LIST_BANS and (seen := await _looked_up(self._data.players())):
             result = Outcome(await asyncio.to_thread(with_known_players, result.value, seen.values()))
         self._mirror.take_answer(subject, result.value, boottime_s())
         if action is Action.GET_PLAYERS:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.relay.instances.facts import InstanceState, LinkInfo
+from services.relay.instances.facts import InstanceData, LinkInfo
 from services.relay.instances.records import digest_of
 from services.relay.protocol.keys import (
     INSTANCES,
@@ -89,7 +89,7 @@ async def test_a_list_has_both_sources_and_what_is_known_of_each(
     api: httpx.AsyncClient, store: Store
 ) -> None:
     await add(api)
-    await InstanceState(store, "one").write_link(LinkInfo("ready", "the-id-of-takaro"))
+    await InstanceData(store, "one").write_link(LinkInfo("ready", "the-id-of-takaro"))
     await Lease(store, "one", "host-7").renew()
     await store.send("SET", keys_of("one").contact, "1700000000000")
     one, of_file = sorted((await api.get("/api/instances")).json()["instances"], key=lambda i: i["origin"])[

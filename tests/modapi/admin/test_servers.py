@@ -10,7 +10,7 @@ import pytest
 from services.modapi.admin.models import ServerCause, ServerState
 from services.modapi.admin.problems import RAISED, ErrorCode
 from services.relay.instances.directory import Directory
-from services.relay.instances.facts import InstanceState, LinkInfo, note_failed
+from services.relay.instances.facts import InstanceData, LinkInfo, note_failed
 from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.protocol.keys import ADMIN_TOKENS, keys_of
 from services.relay.store.client import Store
@@ -143,7 +143,7 @@ async def test_one_server_alone_shows_that_its_mod_calls_with_a_wrong_key(
 
 async def test_a_server_that_is_up_shows_its_link(api: httpx.AsyncClient, store: Store) -> None:
     await create(api, registration_token="a-registration-token")
-    await InstanceState(store, "one").write_link(LinkInfo("ready", "game-server-id"))
+    await InstanceData(store, "one").write_link(LinkInfo("ready", "game-server-id"))
     link = (await api.get("/api/v1/servers/one")).json()["link"]
     assert (link["state"], link["owner"]) == ("", "")  # an uplink wrote it that is gone
     await Lease(store, "one", "uplink-1").renew()

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from services.modapi.dialect.roster import Roster
 from services.modapi.events import EventIntake
 from services.modapi.metrics import ModapiMetrics
-from services.relay.instances.facts import InstanceState, LinkInfo
+from services.relay.instances.facts import InstanceData, LinkInfo
 from services.relay.instances.wrong_keys import NOTED_APART_S, WrongKeyCalls
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.limits import DEFAULT_LIMITS
@@ -145,7 +145,7 @@ async def test_a_wrong_key_in_the_url_is_logged_when_the_token_in_the_body_is_ri
 
 
 async def test_register_hands_out_takaros_id_once_it_is_known(modapi: ModapiOfTwo) -> None:
-    await InstanceState(modapi.store, modapi.slug).write_link(LinkInfo("ready", "the-id-of-takaro"))
+    await InstanceData(modapi.store, modapi.slug).write_link(LinkInfo("ready", "the-id-of-takaro"))
     answer = await modapi.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
     assert answer.json()["gameServerId"] == "the-id-of-takaro"
 
@@ -244,7 +244,7 @@ async def test_the_url_of_a_mod_in_a_browser_says_that_the_relay_is_there(modapi
 
 
 async def test_health_has_the_shape_of_the_old_bridge(modapi: ModapiOfTwo) -> None:
-    await InstanceState(modapi.store, modapi.slug).write_link(LinkInfo("ready", "the-id"))
+    await InstanceData(modapi.store, modapi.slug).write_link(LinkInfo("ready", "the-id"))
     await modapi.call("GET", f"/k/{KEY}/gameserver/x/poll")
     health = (await modapi.call("GET", f"/k/{KEY}/health")).json()
     assert (health["ok"], health["identified"], health["gameServerId"]) == (True, True, "the-id")
@@ -264,7 +264,7 @@ async def test_a_repeat_is_recognised_although_some_of_it_could_not_be_read(moda
 
 async def _post_unheard(modapi: ModapiOfTwo, body: bytes) -> None:
     """A POST that is stored by a modapi that is killed before it answers."""
-    state = InstanceState(modapi.store, modapi.slug)
+    state = InstanceData(modapi.store, modapi.slug)
     intake = EventIntake(
         EventStream(modapi.store, modapi.slug), state, Roster(), ModapiMetrics(CollectorRegistry())
     )
@@ -288,10 +288,10 @@ async def test_a_call_that_our_code_fails_on_is_answered_and_logged_once(
 async def test_a_mod_can_register_though_its_id_cannot_be_read(
     modapi: ModapiOfTwo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fails(state: InstanceState) -> LinkInfo:
+    async def fails(state: InstanceData) -> LinkInfo:
         raise ZeroDivisionError("nobody has foreseen this")
 
-    monkeypatch.setattr(InstanceState, "link", fails)
+    monkeypatch.setattr(InstanceData, "link", fails)
     answer = await modapi.call("POST", f"/k/{KEY}/gameserver/register", content=b"{}")
     assert answer.status_code == 200 and answer.json()["gameServerId"]
 

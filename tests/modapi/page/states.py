@@ -14,7 +14,7 @@ from services.modapi.admin.context import AdminContext
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.page.routes import add_page
 from services.relay.instances.directory import Directory
-from services.relay.instances.facts import InstanceState, LinkInfo
+from services.relay.instances.facts import InstanceData, LinkInfo
 from services.relay.instances.history import LENGTH_S
 from services.relay.instances.registry import Registry
 from services.relay.instances.wrong_keys import WrongKeyCalls
@@ -75,7 +75,7 @@ async def is_up(
     events = {now - back: 40 + (back - 24 + number % 9) ** 2 // 2 for back in range(40)}
     store.send_unawaited("HSET", keys.linked, *_flat(linked))
     store.send_unawaited("HSET", keys.intake, "day", " ".join(map(str, _flat(events))))
-    await InstanceState(store, slug).write_link(LinkInfo(link, "an-id-of-takaro"))
+    await InstanceData(store, slug).write_link(LinkInfo(link, "an-id-of-takaro"))
 
 
 def _flat(fields: dict[int, int]) -> list[int]:
@@ -124,7 +124,7 @@ async def one_of_each_problem(store: Store) -> list[Instance]:
     well = ("no-key", "conflict", "no-owner", "backlog", "dead-letters", "no-token")
     for slug in (*links, *silent, *well):
         await is_up(store, slug, silent_s=silent.get(slug, 1), link=links.get(slug, "ready"))
-    await InstanceState(store, "refused").write_link(
+    await InstanceData(store, "refused").write_link(
         LinkInfo("refused", "", "Takaro refuses this server: the registration token is not valid")
     )
     WrongKeyCalls(store).note("203.0.113.7", "wrong-key")

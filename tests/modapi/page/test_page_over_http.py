@@ -27,7 +27,7 @@ from services.relay.instances.activity import ActivityEntry, publish
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.directory import Directory
-from services.relay.instances.facts import InstanceState, LinkInfo
+from services.relay.instances.facts import InstanceData, LinkInfo
 from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import GameEvent
@@ -283,7 +283,7 @@ async def test_every_answer_is_hardened(store: Store, slug: str) -> None:
 
 async def test_the_table_and_the_page_show_what_is_known(store: Store, slug: str) -> None:
     keys = keys_of(slug)
-    await InstanceState(store, slug).write_link(LinkInfo("ready", "id-of-takaro"))
+    await InstanceData(store, slug).write_link(LinkInfo("ready", "id-of-takaro"))
     await store.send("HSET", keys.lease, "token", "t", "uplink", "host-7")
     await store.send("SET", keys.contact, int(time.time() * 1000))
     await store.send("HSET", keys.mirror, "players", 17)
@@ -553,7 +553,7 @@ async def test_waiting_events_are_shown_before_there_is_a_registration_token(sto
 
 
 async def test_an_accepted_event_is_shown_at_once_as_waiting(store: Store, slug: str) -> None:
-    await InstanceState(store, slug).write_link(LinkInfo("ready", "id-of-takaro"))
+    await InstanceData(store, slug).write_link(LinkInfo("ready", "id-of-takaro"))
     await store.send("HSET", keys_of(slug).lease, "token", "t", "uplink", "host-7")
     async with page(store, slug) as client:
         await log_in(client)

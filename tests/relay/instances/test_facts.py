@@ -2,7 +2,7 @@
 
 import time
 
-from services.relay.instances.facts import InstanceState, LinkInfo, facts_of, facts_of_all
+from services.relay.instances.facts import InstanceData, LinkInfo, facts_of, facts_of_all
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
@@ -22,7 +22,7 @@ async def test_an_instance_without_data_has_no_facts(store: Store, slug: str) ->
 
 
 async def test_facts_are_read_from_the_keys_that_they_are_written_to(store: Store, slug: str) -> None:
-    state = InstanceState(store, slug)
+    state = InstanceData(store, slug)
     await Lease(store, slug, "host-7").renew()
     await state.write_link(LinkInfo("ready", "the-id"))
     slots = [

@@ -8,7 +8,7 @@ from dataclasses import astuple
 import pytest
 from pydantic import SecretStr
 
-from services.relay.instances.facts import InstanceState, LinkInfo
+from services.relay.instances.facts import InstanceData, LinkInfo
 from services.relay.instances.once import Once
 from services.relay.instances.records import Record, digest_of, open_keys
 from services.relay.instances.registry import Registry
@@ -245,7 +245,7 @@ async def test_every_change_publishes_a_hint(registry: Registry, store: Store) -
 
 
 async def make_data(store: Store, slug: str) -> None:
-    await InstanceState(store, slug).write_link(LinkInfo("ready", "an-id"))
+    await InstanceData(store, slug).write_link(LinkInfo("ready", "an-id"))
     await store.send("SET", keys_of(slug).contact, "1")
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.relay.instances.facts import InstanceState, facts_of
+from services.relay.instances.facts import InstanceData, facts_of
 from services.relay.protocol.errors import LostLease, StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import DeadEvent, GameEvent
@@ -79,7 +79,7 @@ async def test_dead_events_go_aside_and_their_neighbours_stay(store: Store, slug
 
 
 async def test_players_of_a_batch_are_remembered_until_they_are_forgotten(store: Store, slug: str) -> None:
-    stream, state = EventStream(store, slug), InstanceState(store, slug)
+    stream, state = EventStream(store, slug), InstanceData(store, slug)
     await stream.append(EventBatch([PostedEvent(b"aaaa", event(1))], {"76561": b'{"name":"Ada"}'}))
     assert await state.player("76561") == {"name": "Ada"}
     assert await state.players() == {"76561": b'{"name":"Ada"}'}
