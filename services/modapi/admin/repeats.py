@@ -110,24 +110,26 @@ async def _once(request: Request, key: bytes, carry_out: CarryOut, *, keeps_answ
     if known and keeps_answer:
         return _first_answer(first, age_ms=known[1])
     seed = _mac(token, b"seed", first.get("claim", "").encode(), key)
-    request.state.once = Once(seed, was_done="status" in first)
-    if known:
+    was_done = "status" in first
+    request.state.once = Once(seed, was_done)
+    if was_done:
         return await carry_out(request)
+    note = known[0] if known else claim
 
     async def end(answer: bytes) -> None:
         with contextlib.suppress(StoreError):  # repeats hear then that the end is unknown
-            await store.run_until(WITHIN_S, _END, _KEYS, id, claim, answer, durable=True)
+            await store.run_until(WITHIN_S, _END, _KEYS, id, note, answer, durable=True)
 
     try:
         response = await carry_out(request)
     except _NOT_DONE as error:
         is_unknown = isinstance(error, ApiError) and error.code is ErrorCode.OUTCOME_UNKNOWN
-        # A new secret may have been stored all the same: a repeat has to make the same one.
-        if not is_unknown and (keeps_answer or not isinstance(error, StoreError)):
+        # A new secret may have been stored all the same, by an earlier try too: a repeat makes the same one.
+        if not known and not is_unknown and (keeps_answer or not isinstance(error, StoreError)):
             await end(b"")
         raise
     text = bytes(response.body).decode() if keeps_answer else ""
-    await end(orjson.dumps({**call, "status": response.status_code, "body": text}))
+    await end(orjson.dumps({**first, "status": response.status_code, "body": text}))
     return response
 
 

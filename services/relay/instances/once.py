@@ -40,13 +40,13 @@ def is_repeat(once: Once | None, digest: str, record: Record | None, age_s: AgeS
     Raises IdempotencyConflict if it does not work any more, or if nothing is left of it here although the
     call was carried out.
     """
-    if record is None or digest not in record.made:
-        if once:
-            once.refuse_if_done()
-        return False
-    if digest not in {key.digest for key in open_keys(record.mod_key_digests, age_s)}:
+    if record and digest in {key.digest for key in open_keys(record.mod_key_digests, age_s)}:
+        return True
+    if record and digest in record.made:
         raise IdempotencyConflict(
             "this call was done before, and the key that it made is not valid any more: make a new call,"
             " with an Idempotency-Key of its own"
         )
-    return True
+    if once:
+        once.refuse_if_done()
+    return False

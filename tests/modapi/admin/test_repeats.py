@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Script, Store
 from services.relay.store.command_stream import CommandStream
 from tests.modapi.admin.conftest import FILE, TOKEN, client
+from tests.support.stored_instances import forget_instances
 from tests.support.waiting import until
 
 SERVER = f"/api/v1/servers/{FILE.slug}"
@@ -150,6 +152,19 @@ async def test_a_call_whose_answer_of_redis_was_lost_makes_the_same_key_again(
         assert (await api.post("/api/v1/servers", json=server("one"), headers=word())).status_code == 503
     again, later = [await api.post("/api/v1/servers", json=server("one"), headers=word()) for _ in range(2)]
     assert again.status_code == 201 and again.json()["mod_key"] == later.json()["mod_key"]
+
+
+async def test_a_call_that_only_its_repeat_has_finished_is_not_done_again(
+    api: httpx.AsyncClient, store: Store
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Registry, "create", AsyncMock(side_effect=StoreError("Redis is away")))
+        assert (await api.post("/api/v1/servers", json=server("one"), headers=word())).status_code == 503
+    assert (await api.post("/api/v1/servers", json=server("one"), headers=word())).status_code == 201
+    await api.delete("/api/v1/servers/one?purge=true")
+    await forget_instances(store)  # as a few seconds later
+    late = await api.post("/api/v1/servers", json=server("one"), headers=word())
+    assert (late.status_code, late.json()["code"]) == (409, "idempotency_conflict")
 
 
 async def test_a_late_repeat_brings_no_server_back_and_makes_no_further_key(api: httpx.AsyncClient) -> None:

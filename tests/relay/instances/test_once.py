@@ -31,6 +31,10 @@ def test_a_call_is_recognised_also_from_redis() -> None:
     assert not repeats(record()) and not repeats(None) and not repeats(None, once=None)
 
 
+def test_a_call_is_recognised_also_after_an_older_modapi_has_changed_the_record() -> None:
+    assert repeats(record(DIGEST).model_copy(update={"made": ()}), ONCE._replace(was_done=True))
+
+
 def test_a_repeat_is_refused_if_its_mod_key_works_no_more() -> None:
     with pytest.raises(InstanceConflict, match="is not valid any more"):
         repeats(record(DIGEST, "newer"))
