@@ -101,7 +101,7 @@ class KnownFiles:
         if now_s is None:
             return self._new(found, beginning, found.size)
         for file in self.files:
-            if files.is_alike(beginning, file.beginning):  # what both have was sent
+            if files.is_alike(beginning, file.beginning):  # their common part was sent
                 return self._new(found, beginning, min(found.size, file.position.offset))
         logger.info("follows %s", found.name)
         return self._new(found, beginning, 0 if files.is_new(found, now_s) else found.size)

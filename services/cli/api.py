@@ -142,7 +142,7 @@ class RelayApi:
         if isinstance(error, RelayAway):
             return error
         url = self._at.url
-        in_time = not type(error).__name__.endswith("Timeout")  # of httpx, which has no text
+        in_time = not type(error).__name__.endswith("Timeout")  # an error of httpx without text
         reason = reason_of(error) if in_time else "no answer in time"
         for cause in causes_of(error):
             if isinstance(cause, ssl.SSLCertVerificationError):

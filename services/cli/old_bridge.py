@@ -132,7 +132,7 @@ def _display_name(name: str, told: list[str]) -> str:
 
 
 def _port(text: str) -> int:
-    digits = re.match(r"\+?(\d{1,5})", text)  # it read the digits at the beginning
+    digits = re.match(r"\+?(\d{1,5})", text)  # the old bridge read the leading digits
     if not digits or not 0 < int(digits[1]) <= 65535:
         raise ConfigError(f"localPort: {text[:20]!r} is no port number")
     return int(digits[1])

@@ -80,7 +80,7 @@ def _silence(in_container: bool | None, silent_s: float) -> Iterator[Callable[[]
     try:
         yield is_silent
     finally:
-        with contextlib.suppress(termios.error):  # it is gone
+        with contextlib.suppress(termios.error):  # the terminal is gone
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 

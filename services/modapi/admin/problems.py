@@ -31,7 +31,7 @@ _NEW_WORD = "send a new call with an Idempotency-Key of its own"
 class ErrorCode(StrEnum):
     """What went wrong. A code keeps its meaning; new ones may come."""
 
-    status: int  # of the answer
+    status: int  # HTTP status of the answer
     fix: str  # what the caller can do
 
     def __new__(cls, code: str, status: int, fix: str) -> "ErrorCode":

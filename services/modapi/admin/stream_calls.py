@@ -98,7 +98,7 @@ class _FleetStream:
         self._activity = fleet.activity.journal
         self._run = run
         self._has_servers = "server" in kinds
-        self._kinds = kinds - {"server"}  # of events and commands
+        self._kinds = kinds - {"server"}  # kinds of events and commands
 
     async def messages(self, last_event_id: str) -> Messages:
         place = self._place_of(last_event_id) if last_event_id else self._beginning()

@@ -61,7 +61,7 @@ def _ban(args: Args, now_ms: int) -> Flat:
     if until is None:
         members.append('"durationSeconds":0')  # for ever
     else:
-        left_s = int(until.timestamp() - now_ms / 1_000)  # of one that has just ended 1
+        left_s = int(until.timestamp() - now_ms / 1_000)  # 1 for a ban that has just ended
         members.append(f'"durationSeconds":{max(1, min(INT32_MAX, left_s))}')
         members.append(f'"expiresAt":"{dates.iso(until)}"')
     return members, ("reason", args.get("reason"))

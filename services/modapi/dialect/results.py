@@ -29,7 +29,7 @@ _NO_SUCH_PLAYER = re.compile(r"offline|not (?:be )?(?:online|found|connected)|no
 _IN_A_BAN = frozenset({"player"})
 _WRAPPERS = ("players", "items", "inventory", "entities", "locations", "bans")
 
-Row = dict[str, Any]  # of a list
+Row = dict[str, Any]  # of a list of the mod
 
 
 class Unshaped(Exception):

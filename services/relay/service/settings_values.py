@@ -19,7 +19,7 @@ from services.relay.store import url as redis_url
 Text = TypeVar("Text", str, SecretStr)
 
 MIN_SECRET_CHARS = 16
-SLUG_CHARS = 50  # of a slug that is made from a name; a number may follow
+SLUG_CHARS = 50  # length of a slug that is made from a name; a number may follow
 
 # A variable that is not UTF-8 has surrogates, which cannot be sent.
 _CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

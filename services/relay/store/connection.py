@@ -202,7 +202,7 @@ def _dialling(endpoint: Endpoint) -> Iterator[list[Connection]]:
             connection.close()
         if not isinstance(error, OSError | TimeoutError | ConnectionLost | RedisRefusal):  # OSError: TLS too
             raise
-        if f"[Errno {errno.ECONNREFUSED}]" in str(error):  # of one address, or of all that a name has
+        if f"[Errno {errno.ECONNREFUSED}]" in str(error):  # by one address, or by all of a name
             raise Unreachable(f"nobody listens on {endpoint}") from error
         why = str(error) or f"no answer within {DIAL_TIMEOUT_S:g} s"
         raise Unreachable(f"{endpoint}: {why}", error if isinstance(error, RedisRefusal) else None) from error

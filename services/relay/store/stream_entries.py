@@ -30,7 +30,7 @@ class PostedEvent(NamedTuple):  # made for each event: a dataclass would cost th
 class Appended:
     """The outcome of storing a batch."""
 
-    token: str  # of the batch that the answer is for
+    token: str  # names the batch that the answer is for
     repeated: int = 0  # number of events at its head that were stored before
     full: bool = False  # the stream is full, and nothing was stored
 

@@ -61,7 +61,7 @@ class SocketSession:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._settings = settings
         self._awaited: dict[str, asyncio.Future[Any]] = {}  # the answer to `identify`, a pong
-        self.pump: EventPump | None = None  # what gets the pongs and the error frames
+        self.pump: EventPump | None = None  # gets the pongs and the error frames
         self.pumping: asyncio.Task[None] | None = None
         self._leaving = False
         self._why_dropped = ""

@@ -62,7 +62,7 @@ class StreamConsumer:
 
     def wake(self, *, unread: bool = True, batch: bytes = b"") -> None:
         """Makes the pump go on, and if `unread`, read new events. `batch` is what a hint brought."""
-        if unread:  # what is not alone is read from the stream
+        if unread:  # several batches are read from the stream
             self._brought = b"" if self.unread else batch
             self.unread = True
         if not self.woken.done():

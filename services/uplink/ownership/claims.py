@@ -84,7 +84,7 @@ MOVES: dict[ClaimState, dict[LeaseFinding, tuple[ClaimState, ClaimStep]]] = {
         LeaseFinding.ASKED: (ClaimState.HANDING_OVER, ClaimStep.NOTHING),
         LeaseFinding.UNASKED: (ClaimState.HANDING_OVER, ClaimStep.NOTHING),
     },
-    ClaimState.STOPPED: {  # of a renewal that had begun before
+    ClaimState.STOPPED: {  # after a renewal that had begun before
         LeaseFinding.OTHERS: (ClaimState.STOPPED, ClaimStep.NOTHING),
         LeaseFinding.ASKED: (ClaimState.STOPPED, ClaimStep.NOTHING),
         LeaseFinding.UNASKED: (ClaimState.STOPPED, ClaimStep.NOTHING),

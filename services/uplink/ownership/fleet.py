@@ -155,7 +155,7 @@ class Fleet:
             task.cancel()
         self._unowned.clear()
         others = await self.heartbeat.sign_off()
-        waits = {owner: asyncio.Event() for owner in self.owners.values()}  # for a successor
+        waits = {owner: asyncio.Event() for owner in self.owners.values()}  # ends when a successor is there
         ending = asyncio.create_task(self._end_waits(others, waits))
         left = set(self._closing.values())
         await asyncio.gather(

@@ -35,7 +35,7 @@ class ActivityLog:
         # How far Redis' clock is ahead of time.monotonic(); until `renewed` is called, by this machine's.
         self._ahead_ms = time.time() * 1000 - time.monotonic() * 1000
         self._run = secrets.token_hex(4)
-        self._number = 0  # of the last entry
+        self._number = 0  # number of the last entry
         self._watched = ""
         self._windows: deque[_Ended] = deque()
         self._window_entries = 0

@@ -50,7 +50,7 @@ class ErrorFrame:
 
     text: str
     internal: bool  # Takaro does not know our server any more
-    request_id: str = ""  # of the request whose answer it refused; any other id is random
+    request_id: str = ""  # the request whose answer it refused; any other id is random
 
 
 Frame = Connected | Identified | IdentifyRefused | Request | Ping | Pong | ErrorFrame
