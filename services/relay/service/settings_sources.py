@@ -126,21 +126,24 @@ def _from_file(found: Findings, path: Path, text: str | None) -> Iterator[_Given
         blocks = content if section == "instance" else [content]
         if section not in KEYS:
             found.warnings.append(f"{path}: unknown section [{section}]{names.nearest(section, KEYS)}")
-        elif not isinstance(blocks, list):
+            continue
+        if not isinstance(blocks, list):
             found.problems.append(
                 f"{path}: [instance] must be written [[instance]], one block per game server"
             )
-        elif not all(isinstance(block, dict) for block in blocks):
+            continue
+        if not all(isinstance(block, dict) for block in blocks):
             found.problems.append(
                 f"{path}: {section} must be a table: write [{section}] on a line of its own"
             )
-        else:
-            if section == "instance":
-                found.blocks = len(blocks)
-            for number, block in enumerate(blocks):
-                table = (section, str(number)) if section == "instance" else (section,)
-                keys = ((*table, name) for name in block)
-                yield from (_Given(key, block[key[-1]], names.file_place(path, key), path) for key in keys)
+            continue
+        if section == "instance":
+            found.blocks = len(blocks)
+        for number, block in enumerate(blocks):
+            table = (section, str(number)) if section == "instance" else (section,)
+            for name, value in block.items():
+                key = (*table, name)
+                yield _Given(key, value, names.file_place(path, key), path)
 
 
 def _settled(given: Iterable[_Given], found: Findings) -> Tables:

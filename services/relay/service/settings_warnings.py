@@ -106,10 +106,10 @@ def secrets_in(*models: BaseModel) -> Iterator[str]:
         for name in type(model).model_fields:
             value = getattr(model, name)
             for one in value if isinstance(value, tuple) else (value,):
-                secret = one.get_secret_value() if isinstance(one, SecretStr) else ""
                 if isinstance(one, BaseModel):
                     yield from secrets_in(one)
-                elif secret and secret.casefold() not in public:
+                secret = one.get_secret_value() if isinstance(one, SecretStr) else ""
+                if secret and secret.casefold() not in public:
                     yield from _secret_parts(secret) if "://" in secret else (secret,)
 
 
