@@ -66,6 +66,12 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
 
+    async def next_request(self) -> None:
+        """Waits until the client sends something."""
+        came = asyncio.Event()
+        self.on_request = lambda request: came.set()
+        await came.wait()
+
     def reset(self) -> None:
         """Reset every connection at both ends."""
         for writer in self._writers:

@@ -40,11 +40,9 @@ class Path:
     async def sent_without_its_caller(self, script: Script) -> None:
         """The caller goes while its call is on its way."""
         self.server.ask("SCRIPT", "LOAD", script.text)
-        sent = asyncio.Event()
-        self.proxy.on_request = lambda request: sent.set()
         self.proxy.passing.clear()
         asking = asyncio.create_task(self.runs(script))
-        await sent.wait()
+        await self.proxy.next_request()
         asking.cancel()
         await asyncio.wait([asking])
         self.proxy.passing.set()

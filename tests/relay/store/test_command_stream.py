@@ -19,6 +19,7 @@ from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.store.client import Script, Store
 from services.relay.store.command_stream import CommandBounds, CommandStream
+from tests.conftest import CALL_TIMEOUT_S
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, binaries
@@ -333,23 +334,27 @@ async def test_a_take_that_is_cancelled_before_it_left_is_not_sent(store: Store,
 
 
 async def test_commands_of_a_cancelled_take_are_handed_back_in_their_order(
-    redis_server: RedisServer, store: Store, slug: str
+    redis_server: RedisServer, slug: str
 ) -> None:
-    stream = CommandStream(store, slug)
-    for name in "ab":
-        await enqueue(stream, name)
-    assert await CommandStream(store, slug).take(refreshes_alone=False) != []
-    await enqueue(stream, "c")
-    await enqueue(stream, "d")
-    await store.read_clock(keys_of(slug).contact)
-    with redis_server.stopped():
+    async with Proxy(str(redis_server.socket), 0) as proxy:
+        store = Store(f"redis://127.0.0.1:{proxy.port}/0", call_timeout_s=CALL_TIMEOUT_S)
+        stream = CommandStream(store, slug)
+        for name in "ab":
+            await enqueue(stream, name)
+        assert await CommandStream(store, slug).take(refreshes_alone=False) != []
+        await enqueue(stream, "c")
+        await enqueue(stream, "d")
+        await store.read_clock(keys_of(slug).contact)
+        proxy.passing.clear()
         taking = asyncio.create_task(stream.take())
-        await asyncio.sleep(0.05)  # sent, and not carried out
+        await proxy.next_request()
         taking.cancel()
         await asyncio.wait([taking])
-    await until(lambda: store.send("ZCARD", keys_of(slug).waiting), met=lambda count: count == 2)
-    await enqueue(stream, "e")
-    assert [c.operation_id for c in await stream.take()] == ["c", "d", "e"]
+        proxy.passing.set()
+        await until(lambda: store.send("ZCARD", keys_of(slug).waiting), met=lambda count: count == 2)
+        await enqueue(stream, "e")
+        assert [c.operation_id for c in await stream.take()] == ["c", "d", "e"]
+        await store.close()
 
 
 async def test_a_take_that_is_cancelled_in_the_moment_of_its_reply_hands_its_commands_back(
@@ -436,11 +441,12 @@ async def test_a_call_that_outlives_its_caller_leaves_no_unretrieved_exception(
 ) -> None:
     reported: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-    store = Store(redis_server.url, call_timeout_s=0.2)
-    await until_connected(store)
-    with redis_server.stopped():
+    async with Proxy(str(redis_server.socket), 0) as proxy:
+        store = Store(f"redis://127.0.0.1:{proxy.port}/0", call_timeout_s=0.2)
+        await until_connected(store)
+        proxy.passing.clear()
         passing = asyncio.create_task(complete(CommandStream(store, slug), "a", Outcome({})))
-        await asyncio.sleep(0.05)  # sent, and not carried out
+        await proxy.next_request()
         passing.cancel()
         await asyncio.wait([passing])
         del passing
