@@ -103,8 +103,11 @@ class RequestHandler:
                 self._answer(request, orjson.dumps(own), OWN)
             elif kind is ActionKind.READ and (known := self._reads.known_answer(action, args)):
                 self._answer(request, *known)
-            elif refusal := self._refusal(request.begun_s):
-                self._fail(request, refusal)
+            elif request.begun_s >= self.refused_from_s:
+                self._fail(request, failures.RELAY_STOPS)
+            elif len(self._open) >= MAX_OPEN:  # other limits count what is in Redis, and reads that differ
+                self._metrics.beyond("open_commands")
+                self._fail(request, failures.QUEUE_FULL)
             else:
                 task = self._loop.create_task(self._work(request))
                 self._open[task] = request
@@ -112,15 +115,6 @@ class RequestHandler:
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
             self._fail(request, failures.FAULT)
-
-    def _refusal(self, begun_s: float) -> CommandFailure | None:
-        """Why a request that begins now is not asked of the mod; None: it is."""
-        if begun_s >= self.refused_from_s:
-            return failures.RELAY_STOPS
-        if len(self._open) >= MAX_OPEN:  # other limits count what is in Redis, and reads that differ
-            self._metrics.beyond("open_commands")
-            return failures.QUEUE_FULL
-        return None
 
     async def _work(self, request: "_Request") -> None:
         """Answers a request after the mod has, or when its time is up."""
