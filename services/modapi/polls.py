@@ -12,10 +12,9 @@ from services.modapi.commands import ModCommands
 from services.modapi.hold_rules import EARLY_S, FALL_BACK_S, GIVEN_UP, Ending, HoldRules
 from services.modapi.metrics import ModapiMetrics
 from services.relay.protocol.records import Command
+from services.relay.service.arrivals import ALIVE_EVERY_S, CallerConnection
 from services.relay.service.clocks import TIMER_EARLY_S, next_shared_s
-from services.relay.service.http.arrivals import CallerConnection
 from services.relay.service.logs import InstanceLogger
-from services.relay.service.stalls import ALIVE_EVERY_S
 from services.relay.store.calls import has_value
 
 GATHER_S = 0.01

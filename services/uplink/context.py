@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
+from services.relay.service.arrivals import Stalls
 from services.relay.service.clocks import boottime_s
-from services.relay.service.stalls import Stalls
 from services.relay.store.client import Store
 from services.uplink.connection.link_times import LINK_TIMES, LinkTimes
 from services.uplink.reporting.clock_steps import ClockSteps

@@ -21,7 +21,7 @@ from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
-from services.relay.service.http.arrivals import CallerConnection
+from services.relay.service.arrivals import CallerConnection
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance, ModApi
 from services.relay.store.client import Store

@@ -14,8 +14,8 @@ from services.modapi.http.calls import Credentials, ParsedCall
 from services.modapi.http.rate_limits import WrongKeys
 from services.modapi.http.refusals import CutShort, Refused, TooLarge
 from services.relay.instances.wrong_keys import WrongKeyCalls
+from services.relay.service.arrivals import Arrival, Arrivals, CallerConnection
 from services.relay.service.http.addresses import source_of
-from services.relay.service.http.arrivals import Arrival, Arrivals, CallerConnection
 from services.relay.service.logs import about
 
 logger = logging.getLogger(__name__)

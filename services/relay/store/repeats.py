@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from services.relay.protocol.vocabulary import EventType
+from services.relay.service.arrivals import ALIVE_EVERY_S
 from services.relay.service.clocks import next_shared_s
-from services.relay.service.stalls import ALIVE_EVERY_S
 from services.relay.store.client import Script, Store
 from services.relay.store.stream_entries import PostedEvent
 

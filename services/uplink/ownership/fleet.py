@@ -12,7 +12,7 @@ from functools import partial
 from services.relay.instances.facts import ServerCause, facts_of, server_cause
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import WAKE_EVENTS, WAKE_LEASES, WAKE_RESULTS
-from services.relay.service import stalls
+from services.relay.service import arrivals
 from services.relay.service.clocks import until_shared_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.lifecycle import cancelled
@@ -141,7 +141,7 @@ class Fleet:
                 for loop in (
                     self.heartbeat.run,
                     self._keep_leases,
-                    partial(stalls.watch, self._context.stalls),
+                    partial(arrivals.watch, self._context.stalls),
                     self._listen,
                     self._measure,
                 ):

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from services.relay.protocol.command_states import CommandState
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.protocol.records import Command, Outcome
+from services.relay.service.arrivals import Stalls
 from services.relay.service.clocks import boottime_s
 from services.relay.service.faults import FaultKind
 from services.relay.service.logs import InstanceLogger
-from services.relay.service.stalls import Stalls
 from services.uplink.connection.closing_times import ClosingTimes
 from services.uplink.requests.mod_contact import ModContact
 from services.uplink.requests.results import PendingCommand, ResultReader

@@ -16,12 +16,12 @@ from services.modapi.hold_rules import HELD
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.records import Command
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
-from services.relay.service.http import arrivals
+from services.relay.service import arrivals
+from services.relay.service.arrivals import READ_WITHIN_S
 from services.relay.service.http.listener import Listener
 from services.relay.service.http.ports import bind
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import ModApi
-from services.relay.service.stalls import READ_WITHIN_S
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
 from tests.support.modapi_port import ModapiPort, an_instance

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.relay.service.stalls import ALIVE_EVERY_S, READ_WITHIN_S, Stalls
+from services.relay.service.arrivals import ALIVE_EVERY_S, READ_WITHIN_S, Stalls
 
 
 def alive_at(*at_s: float) -> Stalls:

@@ -12,9 +12,9 @@ from services.relay.protocol.ends import CommandEnd
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
+from services.relay.service.arrivals import Stalls
 from services.relay.service.clocks import boottime_s
 from services.relay.service.lifecycle import cancelled
-from services.relay.service.stalls import Stalls
 from services.relay.store.client import Store
 from services.relay.store.command_stream import KEYS_EXPIRE_MS, CommandStream
 from services.relay.store.leases import Lease

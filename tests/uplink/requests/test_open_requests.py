@@ -160,7 +160,7 @@ async def test_an_uplink_that_lost_the_lease_answers_before_its_socket_closes(li
     await former.stop_renewing()
     await linked.store.send("HSET", keys_of(linked.slug).lease, "token", "somebody else")
     await linked.append(1)
-    await until(lambda: former.count("dayz_relay_fenced_total", operation="ack") == 1)
+    await until(lambda: former.count("dayz_relay_fenced_total", operation="ack") >= 1)
     assert await linked.commands.complete(command.operation_id, Outcome({}), {})
     former.owned.wake(events=False, results=True)  # as the hint does
     assert (await asked).error is None

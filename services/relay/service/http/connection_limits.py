@@ -14,10 +14,9 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.relay.protocol.limits import Limits
+from services.relay.service.arrivals import ALIVE_EVERY_S, Arrivals, CallerConnection
 from services.relay.service.clocks import until_shared_s
 from services.relay.service.http.addresses import Network, is_in, plain, source_of
-from services.relay.service.http.arrivals import Arrivals, CallerConnection
-from services.relay.service.stalls import ALIVE_EVERY_S
 
 CHECK_EVERY_S = ALIVE_EVERY_S
 KEEP_ALIVE_S = 30

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.relay.service.http import arrivals
-from services.relay.service.http.arrivals import TICK_S, Arrivals, CallerConnection
-from services.relay.service.stalls import ALIVE_EVERY_S, READ_WITHIN_S
+from services.relay.service import arrivals
+from services.relay.service.arrivals import ALIVE_EVERY_S, READ_WITHIN_S, TICK_S, Arrivals, CallerConnection
 from tests.support.waiting import until_other_processes
 
 linux = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux says when bytes came")

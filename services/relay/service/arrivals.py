@@ -1,10 +1,12 @@
-"""When a request reached this machine, and whether its sender is still there.
+"""When a request reached this machine, how long its bytes waited unread, and whether its sender still waits.
 
-A process that stood still reads requests late. Linux knows for each connection when the last bytes came, and
-whether the other side has closed it, even before they are read or the connection is accepted. Other systems
-do not say so: there a request that is read soon after a standstill may be as old as the standstill.
+A process that stood still (frozen, suspended, a blocked loop, a busy machine) finds requests in its sockets
+that their senders may have given up. Linux knows for each connection when the last bytes came, and whether
+the other side has closed it, even before they are read or the connection is accepted. Other systems do not
+say so: there a request that is read soon after a standstill may be as old as the standstill.
 """
 
+import asyncio
 import contextlib
 import socket
 import struct
@@ -14,14 +16,55 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from services.relay.service.clocks import boottime_s
-from services.relay.service.stalls import Stalls
+from services.relay.service.clocks import boottime_s, until_shared_s
+
+ALIVE_EVERY_S = 0.25
+NOTICED_S = 0.5
+READ_WITHIN_S = 2.0  # time after a standstill in which all bytes are read that came during it
 
 _ESTABLISHED = 1
 _TCP_INFO = struct.Struct("=B51xI")  # its first fields: the state, ..., how long ago the last bytes came (ms)
 TICK_S = 0.01  # resolution of the kernel's clock
 
 SLEPT_S = 0.1
+
+
+class Stalls:
+    """The standstills of one process. The loop that reads calls `alive` regularly."""
+
+    def __init__(self, now_s: float) -> None:
+        self._seen_s = now_s
+        self._alive_s = 0.0  # how long the loop has been alive
+        self._stalls: list[tuple[float, float]] = []  # `_alive_s` at each of the last ones, and its length
+
+    def alive(self, now_s: float) -> None:
+        passed_s = now_s - self._seen_s
+        if passed_s - ALIVE_EVERY_S > NOTICED_S:
+            self._stalls.append((self._alive_s, passed_s))
+        else:
+            self._alive_s += passed_s
+        self._stalls = [stall for stall in self._stalls if self._alive_s - stall[0] < READ_WITHIN_S]
+        self._seen_s = now_s
+
+    def waited_s(self, now_s: float) -> float:
+        """How long bytes that are read at `now_s` may have waited; 0: no standstill was just now.
+
+        Bytes from one standstill may still be unread after the next one, but not once the loop has been alive
+        for READ_WITHIN_S since.
+        """
+        silent_s, alive_s = now_s - self._seen_s, self._alive_s
+        if silent_s - ALIVE_EVERY_S <= NOTICED_S:
+            if not self._stalls:
+                return 0.0
+            alive_s, silent_s = alive_s + silent_s, 0.0
+        return silent_s + sum(lasted_s for at_s, lasted_s in self._stalls if alive_s - at_s < READ_WITHIN_S)
+
+
+async def watch(stalls: Stalls) -> None:
+    """Calls `alive` again and again, on boottime_s(). Never returns."""
+    while True:
+        stalls.alive(boottime_s())
+        await asyncio.sleep(until_shared_s(ALIVE_EVERY_S))
 
 
 class ConnectionInfo(NamedTuple):
