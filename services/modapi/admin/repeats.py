@@ -18,11 +18,12 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from services.modapi.admin.authentication import token_of
+from services.modapi.admin.context import AdminContext
 from services.modapi.admin.problems import ApiError, ErrorCode
 from services.relay.instances.once import Once
 from services.relay.protocol.errors import IdempotencyConflict, InstanceConflict, NoSuchInstance, StoreError
 from services.relay.protocol.keys import CALL_ANSWERS, CALL_TIMES
-from services.relay.store.client import Script, Store
+from services.relay.store.client import Script
 
 KEPT_MS = 24 * 3600 * 1000
 MOST_CALLS = 10_000  # number of calls that are remembered. The oldest go.
@@ -98,12 +99,13 @@ async def _once(request: Request, key: bytes, carry_out: CarryOut, *, keeps_answ
 
     Raises ApiError, IdempotencyConflict, StoreError, and what the call raises.
     """
-    store: Store = request.app.state.context.store
+    context: AdminContext = request.app.state.context
+    store, kept_ms = context.store, KEPT_MS + context.registry.records.clock.set_forward_ms
     token, body = token_of(request), await request.body()
     id = _mac(token, b"call", request.url.path.encode(), key).hex()
     call = {"asked": _mac(token, b"body", body).hex(), "claim": secrets.token_hex(16)}
     claim = orjson.dumps(call)
-    known = await store.run_until(WITHIN_S, _BEGIN, _KEYS, id, claim, KEPT_MS, MOST_CALLS, durable=True)
+    known = await store.run_until(WITHIN_S, _BEGIN, _KEYS, id, claim, kept_ms, MOST_CALLS, durable=True)
     first: dict[str, Any] = orjson.loads(known[0]) if known else call
     if not hmac.compare_digest(first["asked"], call["asked"]):
         raise IdempotencyConflict(USED_OTHERWISE)

@@ -175,6 +175,11 @@ class SteppedClock:
             self._steps, self._has_new_step = (*self._steps, step)[-MAX_STEPS:], True
         return step
 
+    @property
+    def set_forward_ms(self) -> int:
+        """How far Redis' clock was set forward, in all steps that are known."""
+        return round(sum(max(0.0, step.size_s) for step in self._steps) * 1000)
+
     def behind(self, store_ms: float) -> bool | None:
         """Whether Redis' clock had shown more than `store_ms` before, if it shows that now. None: this is not
         known."""

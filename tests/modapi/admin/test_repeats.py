@@ -1,6 +1,7 @@
 """Calls with an Idempotency-Key take effect once."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from unittest.mock import AsyncMock
@@ -8,16 +9,19 @@ from unittest.mock import AsyncMock
 import httpx
 import pytest
 
-from services.modapi.admin.repeats import RUNNING_MS
+from services.modapi.admin.repeats import KEPT_MS, RUNNING_MS
+from services.relay.instances.directory import Directory
 from services.relay.instances.records import KEPT_KEYS
 from services.relay.instances.registry import Registry
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import CALL_ANSWERS, CALL_TIMES, keys_of
 from services.relay.protocol.records import Outcome
+from services.relay.service.clocks import boottime_s
 from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Script, Store
 from services.relay.store.command_stream import CommandStream
 from tests.modapi.admin.conftest import FILE, TOKEN, client
+from tests.support.sse import AppClient
 from tests.support.stored_instances import forget_instances
 from tests.support.waiting import until
 
@@ -165,6 +169,19 @@ async def test_a_call_that_only_its_repeat_has_finished_is_not_done_again(
     await forget_instances(store)  # as a few seconds later
     late = await api.post("/api/v1/servers", json=server("one"), headers=word())
     assert (late.status_code, late.json()["code"]) == (409, "idempotency_conflict")
+
+
+async def test_a_call_is_known_for_a_day_also_if_the_clock_of_redis_is_set_forward(
+    made: tuple[AppClient, Directory], store: Store
+) -> None:
+    api, directory = made
+    first = await api.post("/api/v1/servers", json=server("one"), headers=word())
+    [id] = await store.send("ZRANGE", CALL_TIMES, 0, -1)
+    await store.send("ZINCRBY", CALL_TIMES, -2 * KEPT_MS, id)  # set forward by two days
+    clock, now_s = directory.registry.records.clock, boottime_s()
+    assert clock.observe(int(time.time() * 1000) + 2 * KEPT_MS, now_s, now_s)
+    again = await api.post("/api/v1/servers", json=server("one"), headers=word())
+    assert again.status_code == 201 and again.json()["mod_key"] == first.json()["mod_key"]
 
 
 async def test_a_late_repeat_brings_no_server_back_and_makes_no_further_key(api: httpx.AsyncClient) -> None:
