@@ -123,9 +123,9 @@ def test_an_event_that_waited_is_marked_when_it_is_delivered_and_an_equal_new_on
     seen = Seen()
     waits, of_another = log("a", "waiting", 1), log("a", state, 2, slug="two")
     assert seen.to_show(waits) == waits and seen.to_show(of_another) == of_another
-    passes, twin = log("a", state, 3), log("a", state, 4)
+    passes, equal = log("a", state, 3), log("a", state, 4)
     assert seen.to_show(passes) == {**passes, "detail": SHOWN_ABOVE}
-    assert seen.to_show(twin) == twin
+    assert seen.to_show(equal) == equal
 
 
 def test_each_of_two_equal_waiting_events_is_marked() -> None:
@@ -141,7 +141,7 @@ def test_a_delivered_event_is_not_shown_as_waiting_afterwards() -> None:
     seen.to_show(log("a", "delivered", 5))
     assert seen.to_show(log("a", "waiting", 4)) is None  # read before it was taken off
     later = log("a", "waiting", 6)
-    assert seen.to_show(later) == later  # accepted after that: a twin
+    assert seen.to_show(later) == later  # accepted after that: a new event
 
 
 def test_an_entry_that_is_sent_again_is_shown_once() -> None:

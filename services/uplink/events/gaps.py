@@ -2,7 +2,7 @@
 
 Takaro's workers run ten at a time without order, and identical events that it receives in one millisecond
 become one (protocol.md T8). So an event waits until PLAYER_GAP_S after the last event of its player, and
-an equal event until TWIN_GAP_S after the one before. Two kills of one player need no order, but may be equal.
+an equal event until EQUAL_GAP_S after the one before. Kills of one player need no order, but may be equal.
 Lines without a player keep their order among themselves.
 
 Events of other players do not wait: they overtake an event that has to. Only a flood that fills LOOKAHEAD
@@ -19,7 +19,7 @@ from services.uplink.events.progress import StreamEvent
 from services.uplink.events.receipts import NEVER, NOW, WRITE_EVENTS
 
 PLAYER_GAP_S = 0.05
-TWIN_GAP_S = 0.003  # Takaro needs 2 ms; the rest is for timers of 1 ms, and packets that move together
+EQUAL_GAP_S = 0.003  # Takaro needs 2 ms; the rest is for timers of 1 ms, and packets that move together
 
 LOOKAHEAD = 1_024  # maximum number of events that wait for their gaps: it bounds the delay of each, to 51 s
 
@@ -118,14 +118,14 @@ class GapQueue:
         if (last := self._last.get((lane, text))) is None:
             return NOW
         write, was_loose = last
-        return write.at_s + (TWIN_GAP_S if loose and was_loose else PLAYER_GAP_S)
+        return write.at_s + (EQUAL_GAP_S if loose and was_loose else PLAYER_GAP_S)
 
     def _wait(self, lane: str, one: _Waiting, now_s: float) -> None:
         self.waiting += 1
         due_s = one.due_s
         if waiting := self._lanes.get(lane):
             before = waiting[-1]
-            due_s = max(due_s, before.due_s + (TWIN_GAP_S if one.loose and before.loose else PLAYER_GAP_S))
+            due_s = max(due_s, before.due_s + (EQUAL_GAP_S if one.loose and before.loose else PLAYER_GAP_S))
         else:
             waiting = self._lanes[lane] = deque()
             heappush(self._due, (due_s, lane))

@@ -1,11 +1,11 @@
 """A batch that a mod repeats is stored once, and equal events are stored as often as they happened.
 
 The guarantee, for a mod that has one batch under way at a time and repeats it at the head of the next, as the
-known ones do: all that it ever says is stored, once and in order, and no honest twin of an answered batch is
+known ones do: all that it ever says is stored, once and in order, and no new batch like an answered one is
 dropped. Beyond it: an answer that left for a mod that was there counts as received. If the network loses it
 all the same and modapi sees nothing of that, a batch of one event, of equal events or of log lines is stored
 twice; any other is recognised for 30 s, unless another came between. If modapi dies between the answer and
-its note, an honest twin is dropped, as the very next batch only.
+its note, an honest equal batch is dropped, as the very next batch only.
 """
 
 import asyncio

@@ -11,7 +11,7 @@ from services.relay.protocol.records import GameEvent
 from services.relay.store.clock import AgeRange
 from services.relay.store.stream_entries import Delivered, StreamEntry
 from services.uplink.events.ages import CHAT_S
-from services.uplink.events.gaps import LOOKAHEAD, PLAYER_GAP_S, TWIN_GAP_S, GapQueue
+from services.uplink.events.gaps import EQUAL_GAP_S, LOOKAHEAD, PLAYER_GAP_S, GapQueue
 from services.uplink.events.progress import Progress, StreamEvent
 from services.uplink.events.receipts import WRITE_EVENTS
 
@@ -75,20 +75,20 @@ def test_kills_of_one_player_only_keep_the_gap_of_equal_events() -> None:
     kill, chat = of("1", "entity-killed"), of("1")
     assert delays([kill, kill, chat, kill]) == [
         (0, [kill]),
-        (TWIN_GAP_S, [kill]),
-        (round(TWIN_GAP_S + PLAYER_GAP_S, 6), [chat]),
-        (round(TWIN_GAP_S + 2 * PLAYER_GAP_S, 6), [kill]),
+        (EQUAL_GAP_S, [kill]),
+        (round(EQUAL_GAP_S + PLAYER_GAP_S, 6), [chat]),
+        (round(EQUAL_GAP_S + 2 * PLAYER_GAP_S, 6), [kill]),
     ]
 
 
 def test_lines_stay_in_order_behind_an_equal_line_that_waits() -> None:
     a, b, c = map(line, "abc")
-    assert delays([a, b, a, c]) == [(0, [a, b]), (TWIN_GAP_S, [a, c])]
+    assert delays([a, b, a, c]) == [(0, [a, b]), (EQUAL_GAP_S, [a, c])]
 
 
 def test_a_chat_line_without_a_player_is_treated_as_a_line() -> None:
     unknown: GameEvent = {"type": "chat-message", "data": {"channel": "global", "msg": "hello"}}
-    assert delays([unknown, unknown]) == [(0, [unknown]), (TWIN_GAP_S, [unknown])]
+    assert delays([unknown, unknown]) == [(0, [unknown]), (EQUAL_GAP_S, [unknown])]
 
 
 def test_gaps_count_from_the_write_and_not_from_the_take() -> None:
@@ -204,10 +204,10 @@ def test_gaps_are_kept_after_a_late_write(
     for (early_s, one), (late_s, other) in itertools.combinations(written(reads, lateness_s, rooms), 2):
         gap_s, sooner, later = late_s - early_s + TOLERANCE_S, one.event, other.event
         if sooner == later:
-            assert gap_s >= TWIN_GAP_S
+            assert gap_s >= EQUAL_GAP_S
         if "player" in sooner["data"] and sooner["data"]["player"] == later["data"].get("player"):
             kills = sooner["type"] == later["type"] == "entity-killed"
-            assert gap_s >= (TWIN_GAP_S if kills else PLAYER_GAP_S)
+            assert gap_s >= (EQUAL_GAP_S if kills else PLAYER_GAP_S)
 
 
 @given(READS, LATENESSES_S, ROOMS)
