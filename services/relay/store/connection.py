@@ -6,6 +6,7 @@ It costs the same CPU (60 to 65 us an event in batches of 50), and breaks what p
 - It dials again inside `send_packed_command`, and nothing asks the new server whether it is a primary.
 - `disconnect` still sends what is buffered, after the caller was told that the call failed.
 - Its TLS context trusts the machine's authorities beside the URL's, and reads all of them at each dial.
+tests/relay/store/test_store.py holds the second and the third, test_refusals.py what a refusal leads to.
 """
 
 import asyncio

@@ -101,17 +101,20 @@ class RequestHandler:
                 contact = self._command_queue.contact
                 own = OWN_ANSWERS.get(action) or reachability(contact.silent_s, contact.store_away)
                 self._answer(request, orjson.dumps(own), OWN)
-            elif kind is ActionKind.READ and (known := self._reads.known_answer(action, args)):
+                return
+            if kind is ActionKind.READ and (known := self._reads.known_answer(action, args)):
                 self._answer(request, *known)
-            elif request.begun_s >= self.refused_from_s:
+                return
+            if request.begun_s >= self.refused_from_s:
                 self._fail(request, failures.RELAY_STOPS)
-            elif len(self._open) >= MAX_OPEN:  # other limits count what is in Redis, and reads that differ
+                return
+            if len(self._open) >= MAX_OPEN:  # other limits count what is in Redis, and reads that differ
                 self._metrics.beyond("open_commands")
                 self._fail(request, failures.QUEUE_FULL)
-            else:
-                task = self._loop.create_task(self._work(request))
-                self._open[task] = request
-                task.add_done_callback(self._ended)
+                return
+            task = self._loop.create_task(self._work(request))
+            self._open[task] = request
+            task.add_done_callback(self._ended)
         except Exception as error:
             self._faults.caught(self._logger, FaultKind.REQUEST, error)
             self._fail(request, failures.FAULT)
