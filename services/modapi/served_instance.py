@@ -82,7 +82,7 @@ class ModPresence:
 
 
 class ServedInstance:
-    """The parts that answer the calls of one mod."""
+    """The parts that answer the calls of one mod: its fields are those parts."""
 
     def __init__(
         self,

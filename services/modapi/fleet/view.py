@@ -34,7 +34,7 @@ class FleetFacts(NamedTuple):
 
 
 class FleetView:
-    """All servers, with what is known of them now."""
+    """All servers, with what is known of them now. 13 fields: its parts, and what it read last."""
 
     def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: OwnFaults) -> None:
         self._faults = faults

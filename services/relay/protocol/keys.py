@@ -41,6 +41,8 @@ CALL_TIMES = "relay:{calls}:times"  # sorted set: the same calls -> when they be
 
 @dataclass(frozen=True, slots=True)
 class Keys:
+    """The keys of one instance: a field for each."""
+
     events: str  # stream: one entry a batch, its game events as a JSON list
     intake: str  # hash: the last batches and whether they were answered; what is queued; what is delivered
     dead: str  # stream, bounded: events that cannot become valid, with the reason

@@ -20,7 +20,7 @@ class FrozenModel(BaseModel):
 
 
 class Limits(FrozenModel):
-    """The section [limits] of relay.toml. Units are in the names."""
+    """The section [limits] of relay.toml: a field for each setting. Units are in the names."""
 
     # Of one listener.
     connections: Count = 10_000

@@ -46,7 +46,7 @@ LEASE_TIMES = LeaseTimes()
 
 class Lease:
     """The claim of `uplink`, a name for people, on one instance. Each renewal also reads Redis' clock.
-    `stepped` is called with each step of that clock."""
+    `stepped` is called with each step of that clock. 13 fields: who claims what, and the last renewal."""
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class StreamConsumer:
 
     `ended` is called with each window that Takaro has, and with events that were dropped for their age,
     `joined` with the gameId of a player whose event is the first since they were not in the game.
+    13 fields: the parts that it is made of, what there is to do, and two that spare a look-up for each event.
     """
 
     def __init__(
