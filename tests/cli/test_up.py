@@ -150,6 +150,23 @@ def test_a_port_in_use_is_reported_before_anything_starts(tmp_path: Path) -> Non
         assert not any("Mods call" in line for line in relay.lines)
 
 
+def test_files_that_cannot_be_mended_for_now_end_the_start_with_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "appendonlydir"
+    folder.mkdir(parents=True)
+    increment = "appendonly.aof.1.incr.aof"
+    (folder / increment).write_bytes(b"*1\r\n$4\r\nPING\r\n" + bytes(10))  # a power cut left the zeros
+    (folder / "appendonly.aof.manifest").write_text(f"file {increment} seq 1 type i\n")
+    (tmp_path / "data" / "cut-off").touch()  # what is cut off cannot be kept, as on a full disk
+    with dayz_relay(tmp_path, "up") as relay:
+        relay.until("Mods call")
+        assert relay.until("dayz-relay: --data .*/data: cannot be used: File exists")
+        assert relay.process.wait(timeout=60) == 1
+        assert relay.process.stdout is not None and relay.process.stdout.read() == ""
+        assert "Traceback" not in "\n".join(relay.lines)
+    assert (folder / increment).read_bytes().endswith(bytes(10))
+    assert not (tmp_path / "data" / "admin-token").exists()
+
+
 def test_a_setting_that_only_a_service_can_judge_ends_all_with_exit_code_2(tmp_path: Path) -> None:
     with dayz_relay(tmp_path, "up", environ={"RELAY_MODAPI__HOST": "192.0.2.1"}) as relay:
         relay.until(r"dayz-relay: modapi\.host: 192\.0\.2\.1 is no address of this machine")
