@@ -186,7 +186,8 @@ async def dial_primary(
                 raise reply
         # A managed server refuses CONFIG.
         texts = [] if isinstance(settings, RedisRefusal) else [part.decode() for part in settings]
-        facts = server_facts_of(info.decode(), dict(zip(texts[::2], texts[1::2], strict=True)))
+        shown = dict(zip(texts[::2], texts[1::2], strict=True))
+        facts = server_facts_of(info.decode(errors="replace"), shown)
         if not facts.primary:
             raise Unreachable(f"{endpoint}: it is a replica")
     return connection, facts

@@ -43,7 +43,8 @@ class ServerFacts:
 
 def server_facts_of(info: str, settings: Mapping[str, str]) -> ServerFacts:
     """Facts from the replies to INFO and CONFIG GET."""
-    given = dict(line.partition(":")[::2] for line in info.splitlines() if ":" in line)
+    # No `splitlines`: a user's script gives an error its name, which may have other ends of lines in it.
+    given = dict(line.partition(":")[::2] for line in info.split("\r\n") if ":" in line)
     name = "Valkey" if "valkey_version" in given else "Redis"
     return ServerFacts(
         name,

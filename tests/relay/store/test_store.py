@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import redis
 from pydantic import SecretStr
 
 from services.relay.instances.record_store import RecordStore
@@ -451,6 +452,17 @@ async def test_a_replica_is_never_taken_for_a_primary(own: Callable[..., RedisSe
     async with closing(Store(replica.url)) as store:
         with pytest.raises(StoreError, match="it is a replica"):
             await store.ping()
+
+
+@pytest.mark.parametrize("name", [r"\255", r"x\011role"])  # no UTF-8, and what Python takes for two lines
+async def test_the_name_of_an_error_that_another_user_made_keeps_no_relay_away(
+    own: Callable[..., RedisServer], name: str
+) -> None:
+    server = own()
+    with pytest.raises(redis.RedisError):
+        server.ask("EVAL", f"return {{err = '{name} failed'}}", 0)  # INFO lists errors by their first word
+    async with closing(Store(server.url)) as store:
+        await store.ping()
 
 
 async def test_a_lost_reply_is_not_repeated(own: Callable[..., RedisServer], slug: str) -> None:
