@@ -37,12 +37,9 @@ async def follow(relay: RelayApi, path: str, again_s: float = AGAIN_S) -> AsyncI
                     raise await relay.error(answer.status_code, await answer.aread(), path)
                 if answer.is_success:
                     relay.is_lost, has_answered = False, True
-                rest = b""
-                async for chunk in answer.aiter_bytes():
-                    *blocks, rest = (rest + chunk).split(b"\n\n")
-                    for message in read(blocks):
-                        last_id = message.id or last_id
-                        yield message
+                async for message in _received(answer):
+                    last_id = message.id or last_id
+                    yield message
         except (httpx.TransportError, OSError, RelayAway) as error:
             if not has_answered:
                 raise relay.away(error) from None
@@ -50,6 +47,14 @@ async def follow(relay: RelayApi, path: str, again_s: float = AGAIN_S) -> AsyncI
                 complain(f"{relay.away(error)}; trying again")
             relay.is_lost = True
         await asyncio.sleep(again_s)
+
+
+async def _received(answer: httpx.Response) -> AsyncIterator[Message]:
+    rest = b""
+    async for chunk in answer.aiter_bytes():
+        *blocks, rest = (rest + chunk).split(b"\n\n")
+        for message in read(blocks):
+            yield message
 
 
 def read(blocks: Iterable[bytes]) -> Iterator[Message]:

@@ -78,6 +78,8 @@ _MOVES: dict[HoldState, dict[HoldInput, HoldState]] = {
 }
 """The next state for each input. An input that is missing changes nothing."""
 
+_AFTER = {(state, given): _MOVES[state].get(given, state) for state in HoldState for given in HoldInput}
+
 HELD = (HoldState.ALONE, HoldState.SHARED)
 
 
@@ -107,7 +109,7 @@ class HoldRules:
         if self._hasty >= HASTY_POLLS:
             hold_s = max(hold_s, GAP_S)
         if hold_s:
-            self._move(HoldInput.HELD)
+            self.state = _AFTER[self.state, HoldInput.HELD]
             self._since_s = now_s
         else:
             self._empty_s = now_s
@@ -115,7 +117,8 @@ class HoldRules:
 
     def called(self, now_s: float, *, events: bool) -> bool:
         """Takes in a call that is no poll. True: it shows that polls must not be held now."""
-        before = self._move(HoldInput.EVENTS if events else HoldInput.OTHER_CALL)
+        before = self.state
+        self.state = _AFTER[before, HoldInput.EVENTS if events else HoldInput.OTHER_CALL]
         if before is HoldState.ALONE:
             self._queued = 0
             if self.allowed_s(now_s):
@@ -130,7 +133,9 @@ class HoldRules:
         """Ends a hold. True: it shows that polls must not be held now."""
         held_s = now_s - self._since_s
         is_long_and_empty = ending is Ending.EMPTY and held_s >= LONG_S
-        if self._move(HoldInput.LONG_AND_EMPTY if is_long_and_empty else HoldInput.ENDED) not in HELD:
+        before = self.state
+        self.state = _AFTER[before, HoldInput.LONG_AND_EMPTY if is_long_and_empty else HoldInput.ENDED]
+        if before not in HELD:
             return False
         self._since_s = now_s
         self._empty_s = now_s if ending is Ending.EMPTY else -math.inf
@@ -139,11 +144,6 @@ class HoldRules:
         if held_s >= SAFE_S:
             self._limit_s = min(self._limit_s, SAFE_S)
         return self._fall_back(now_s)
-
-    def _move(self, given: HoldInput) -> HoldState:
-        before = self.state
-        self.state = _MOVES[before].get(given, before)
-        return before
 
     def _fall_back(self, now_s: float) -> bool:
         was_on = self.allowed_s(now_s) > 0

@@ -265,6 +265,9 @@ class CommandStream:
     async def complete(self, operation_id: str, outcome: Outcome, players: Mapping[str, bytes]) -> bool:
         """Stores the mod's result for uplink. False: it is late, repeated or unknown. Raises StoreError."""
         keys = self._keys
+        named: list[str | bytes] = []
+        for player in players.items():
+            named += player
         reply = await self._store.run_until(
             CALL_WITHIN_S,
             _COMPLETE,
@@ -276,7 +279,7 @@ class CommandStream:
             self._slug,
             CONTACT_EVERY_MS,
             *self._kept,
-            *[part for player in players.items() for part in player],
+            *named,
             though_cancelled=True,  # a mod posts a result once (protocol.md M5)
         )
         return bool(reply)
