@@ -5,6 +5,7 @@ Takaro sends whole player rows of several KB where it means an id (protocol.md T
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -58,30 +59,29 @@ def read_request(action: str, args: Any) -> tuple[Action, Arguments]:
 def _game_id(args: Arguments, name: str) -> str:
     """The gameId of a flat row, which may have a `player` field too, or else of the row in `player`."""
     if args.get(name) is not None or "player" not in args:
-        return _exact(args.get(name), name, _GAME_ID_LIMIT_BYTES)
-    player = args["player"]
-    game_id = player.get(name) if isinstance(player, dict) else player
-    return _exact(game_id, f"player.{name}", _GAME_ID_LIMIT_BYTES)
+        return _id(args, name)
+    return _id(args, "player", inside=name, shown=f"player.{name}")
 
 
-def _exact(value: Any, name: str, limit_bytes: int) -> str:
-    """An id or a code. It is refused if it would be altered or cut for the mod: it would mean another."""
+def _id(
+    args: Arguments, name: str, *, inside: str = "", limit_bytes: int = _GAME_ID_LIMIT_BYTES, shown: str = ""
+) -> str:
+    """An id or a code, or the row that has it as `inside`. `shown` is how an error names it.
+
+    It is refused if it would be altered or cut for the mod: it would mean another.
+    """
+    value, called = args.get(name), shown or name
+    if inside and isinstance(value, dict):
+        value, called = value.get(inside), shown or f"{name}.{inside}"
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not value.strip():
-        raise BadRequest(f"{name} is missing")
+        raise BadRequest(f"{called} is missing")
     if len(value.encode()) > limit_bytes:
-        raise BadRequest(f"{name} is longer than {limit_bytes} bytes")
+        raise BadRequest(f"{called} is longer than {limit_bytes} bytes")
     if _ALTERED.search(value.strip()):
-        raise BadRequest(f"{name} holds characters that none has")
+        raise BadRequest(f"{called} holds characters that none has")
     return value.strip()
-
-
-def _item(args: Arguments, name: str) -> str:
-    item = args.get(name)
-    if isinstance(item, dict):
-        return _exact(item.get("code"), f"{name}.code", _CODE_LIMIT_BYTES)
-    return _exact(item, name, _CODE_LIMIT_BYTES)
 
 
 def _console_command(args: Arguments, name: str) -> str:
@@ -93,11 +93,8 @@ def _console_command(args: Arguments, name: str) -> str:
 
 def _recipient(args: Arguments, name: str) -> str | None:
     """None: everybody reads the message. So an unreadable recipient is an error."""
-    recipient = _opts(args).get(name)
-    if recipient is None:
-        return None
-    game_id = recipient.get("gameId") if isinstance(recipient, dict) else recipient
-    return _exact(game_id, f"opts.{name}.gameId", _GAME_ID_LIMIT_BYTES)
+    opts = _opts(args)
+    return None if opts.get(name) is None else _id(opts, name, inside="gameId", shown=f"opts.{name}.gameId")
 
 
 def _sender_name(args: Arguments, name: str) -> str | None:
@@ -132,31 +129,24 @@ def _optional_text(args: Arguments, name: str) -> str:
     return str(text)[:_TEXT_LIMIT]
 
 
-def _number(value: Any, name: str) -> float:
+def _number(
+    args: Arguments, name: str, *, least: int, most: int, must: str, default: int | None = None
+) -> float:
+    """A number from `least` to `most`, or `default`. With a default it is a whole number."""
+    value = args.get(name)
     if value is None or value == "":
-        raise BadRequest(f"{name} is missing")
+        if default is None:
+            raise BadRequest(f"{name} is missing")
+        return default
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise BadRequest(f"{name} must be a number")
     try:
-        return float(value)
+        number = float(value)
     except (ValueError, OverflowError):
         raise BadRequest(f"{name} must be a number") from None
-
-
-def _coordinate(args: Arguments, axis: str) -> float:
-    metres = _number(args.get(axis), axis)
-    if not -_COORDINATE_LIMIT <= metres <= _COORDINATE_LIMIT:  # also refuses NaN
-        raise BadRequest(f"{axis} must be within {_COORDINATE_LIMIT} m of the map's corner")
-    return metres
-
-
-def _amount(args: Arguments, name: str) -> int:
-    if args.get(name) in (None, ""):
-        return 1
-    amount = _number(args[name], name)
-    if not 1 <= amount <= _INT32_MAX or amount != int(amount):
-        raise BadRequest(f"amount must be a whole number from 1 to {_INT32_MAX}")
-    return int(amount)
+    if not least <= number <= most or (default is not None and number != int(number)):  # also refuses NaN
+        raise BadRequest(f"{name} must be {must}")
+    return number if default is None else int(number)
 
 
 def _expiry(args: Arguments, name: str) -> str | None:
@@ -172,6 +162,14 @@ def _expiry(args: Arguments, name: str) -> str | None:
 
 
 _PLAYER: dict[str, Reader] = {"gameId": _game_id}
+_ITEM = partial(_id, inside="code", limit_bytes=_CODE_LIMIT_BYTES)
+_AMOUNT = partial(_number, least=1, most=_INT32_MAX, must=f"a whole number from 1 to {_INT32_MAX}", default=1)
+_COORDINATE = partial(
+    _number,
+    least=-_COORDINATE_LIMIT,
+    most=_COORDINATE_LIMIT,
+    must=f"within {_COORDINATE_LIMIT} m of the map's corner",
+)
 _KICK = _PLAYER | {"reason": _optional_text}
 
 ARGUMENTS: dict[Action, dict[str, Reader]] = {
@@ -188,8 +186,8 @@ ARGUMENTS: dict[Action, dict[str, Reader]] = {
     Action.GET_MAP_TILE: {},
     Action.EXECUTE_CONSOLE_COMMAND: {"command": _console_command},
     Action.SEND_MESSAGE: {"message": _text, "recipient": _recipient, "senderName": _sender_name},
-    Action.GIVE_ITEM: _PLAYER | {"item": _item, "amount": _amount, "quality": _optional_text},
-    Action.TELEPORT_PLAYER: _PLAYER | {"x": _coordinate, "y": _coordinate, "z": _coordinate},
+    Action.GIVE_ITEM: _PLAYER | {"item": _ITEM, "amount": _AMOUNT, "quality": _optional_text},
+    Action.TELEPORT_PLAYER: _PLAYER | dict.fromkeys("xyz", _COORDINATE),
     Action.KICK_PLAYER: _KICK,
     Action.BAN_PLAYER: _KICK | {"expiresAt": _expiry},
     Action.UNBAN_PLAYER: _PLAYER,
