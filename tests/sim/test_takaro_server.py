@@ -10,6 +10,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from services.sim.takaro.server import TakaroSim
+from services.uplink.takaro.identify import IdentifyRefused, RefusalReason, identify_answer
 from tests.support.faulty_takaro import EMPTY, FaultyTakaro
 from tests.support.old_bridge import SimOldBridge
 from tests.support.takaro_identify import API_CREDENTIAL
@@ -92,6 +94,25 @@ async def test_a_wrong_registration_token_is_refused_and_the_socket_stays(takaro
     async with connect(takaro.url) as socket:
         assert "registrationToken" in (await identify(socket, token="wrong"))["error"]["message"]
         assert "gameServerId" in await identify_again(socket)
+
+
+async def test_a_name_is_taken_once_by_the_simulated_takaro_of_people_too() -> None:
+    async with (
+        TakaroSim(registration_tokens={TOKEN}) as sim,
+        connect(sim.url) as one,
+        connect(sim.url) as other,
+    ):
+        payload = {"identityToken": "server-one", "registrationToken": TOKEN, "name": "The name"}
+        await receive(one, "connected")
+        await receive(other, "connected")
+        for _ in range(2):  # its own server keeps it
+            await send(one, "identify", payload)
+            assert "gameServerId" in await receive(one, "identifyResponse")
+        await send(other, "identify", {**payload, "identityToken": "server-two"})
+        answer = identify_answer(await receive(other, "identifyResponse"))
+        assert isinstance(answer, IdentifyRefused) and answer.reason is RefusalReason.NAME_TAKEN
+        await send(other, "identify", {**payload, "identityToken": "server-two", "name": "Another name"})
+        assert "gameServerId" in await receive(other, "identifyResponse")
 
 
 async def test_an_event_before_an_identify_tears_the_socket(takaro: FaultyTakaro) -> None:

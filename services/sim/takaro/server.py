@@ -15,6 +15,8 @@ from services.sim.takaro.socket import Accepted, Answer, GameServer, SimSocket
 WS_PING_S = 30.0
 MAX_FRAME_BYTES = 100 * 1024 * 1024
 
+NAME_TAKEN = {"name": "AxiosError", "message": "Request failed with status code 409", "status": 409}
+
 
 class TornSocket(Exception):
     """Tear this socket without a close frame."""
@@ -135,9 +137,12 @@ class TakaroSim:
     def _refuse_identify(self, payload: Any) -> dict[str, Any] | None:
         """The error object with which this identify fails; None for success."""
         match payload:
-            case {"identityToken": str(), "registrationToken": str(token)}:
-                if token in self.registration_tokens:
-                    return None
+            case {"identityToken": str(identity), "registrationToken": str(token)} if (
+                token in self.registration_tokens
+            ):
+                names = [server.name for server in self.servers.values()]
+                is_taken = identity not in self.servers and payload.get("name", identity) in names
+                return NAME_TAKEN if is_taken else None
         return {"name": "BadRequestError", "message": "Invalid registrationToken provided", "http": 400}
 
     async def _accept_identify(self, socket: SimSocket, payload: dict[str, Any]) -> None:
