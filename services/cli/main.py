@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RelayError, OSError, BaseExceptionGroup) as error:
         first: BaseException = error
         while isinstance(first, BaseExceptionGroup) and not first.split((RelayError, OSError))[1]:
-            first = first.exceptions[0]  # the only error of a group
+            first = first.exceptions[0]  # all in the group are such errors
         if isinstance(first, RelayError):
             return failed(first)
         if not isinstance(first, OSError):
