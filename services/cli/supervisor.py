@@ -10,6 +10,7 @@ if __name__ == "__main__":  # asyncio loads OpenSSL where it can: 4 MiB that thi
     sys.modules["ssl"] = None  # type: ignore[assignment]
 
 import asyncio
+import math
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -21,6 +22,9 @@ from services.relay.protocol.errors import RelayError
 from services.relay.service import logs
 from services.relay.service.stop_signals import on_stop_signals
 from services.relay.service.under_up import LOCAL_TOKEN_FILE, STORE_FOLDER
+
+ONE_SIGNAL_S = 0.3
+"""`timeout`, and a terminal that closes, send a signal to a process and again to its group."""
 
 
 def become(config: Path, data: Path, log_format: str, brings_store: bool, server: Path | None) -> int:
@@ -69,10 +73,21 @@ def services(config: Path, environ: Mapping[str, str], redis_url: str = "") -> l
     return [Program(name, (*start, name, str(config)), own) for name in ("modapi", "uplink")]
 
 
-def stop_on_signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """Events set by signals of a terminal or a service manager: the first sets `stop`, the next `kill`."""
-    stop, kill = asyncio.Event(), asyncio.Event()
-    on_stop_signals(lambda: (kill if stop.is_set() else stop).set(), terminal=True)
+def stop_on_signals(one_signal_s: float = ONE_SIGNAL_S) -> tuple[asyncio.Event, asyncio.Event]:
+    """Events set by signals of a terminal or a service manager: the first sets `stop`, the next `kill`.
+
+    Signals within `one_signal_s` are one.
+    """
+    stop, kill, clock = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop().time
+    seen_s = -math.inf
+
+    def on_signal() -> None:
+        nonlocal seen_s
+        if clock() - seen_s > one_signal_s:
+            (kill if stop.is_set() else stop).set()
+            seen_s = clock()
+
+    on_stop_signals(on_signal, terminal=True)
     return stop, kill
 
 

@@ -19,6 +19,7 @@ from services.cli.supervise import (
     next_pause_s,
     supervise,
 )
+from services.cli.supervisor import stop_on_signals
 from services.relay.service.under_up import RESTARTS
 from tests.support.waiting import until
 
@@ -186,6 +187,25 @@ async def test_a_second_signal_kills_at_once(diary: Diary) -> None:
     async with asyncio.timeout(60):
         assert await run.task == 0
     assert not is_alive(diary.pid("modapi"))
+
+
+@pytest.mark.parametrize(("one_signal_s", "kills"), [(3600.0, False), (0.0, True)])
+async def test_a_signal_that_comes_twice_at_once_is_no_second_one(
+    one_signal_s: float, *, kills: bool
+) -> None:
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    before = {name: signal.getsignal(getattr(signal, name)) for name in names}
+    try:
+        stop, kill = stop_on_signals(one_signal_s)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert kill.is_set() is kills
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
