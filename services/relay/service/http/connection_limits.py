@@ -212,15 +212,16 @@ class AnswerWriter:
             if _STREAMED not in data:
                 self._head = data
                 return
-        self.transport.write(data)
+        if not self.transport.is_closing():  # it was aborted while the answer was made
+            self.transport.write(data)
 
     def is_closing(self) -> bool:
         return self.transport.is_closing()
 
     def close(self) -> None:
         """Closes the connection, also if the answer broke off behind its head."""
-        if self._head and not self.transport.is_closing():
-            self.transport.write(self._head)
+        if self._head:
+            self.write(b"")
         self.transport.close()
 
 

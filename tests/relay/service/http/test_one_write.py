@@ -97,10 +97,11 @@ async def test_a_body_that_waits_for_100_continue_gets_it_first() -> None:
     assert (await written(head + b"x")).writes == [b"HTTP/1.1 100 Continue\r\n\r\n", OK + b"ok"]
 
 
-async def test_nothing_is_written_when_the_caller_of_an_answer_that_breaks_off_is_gone() -> None:
+@pytest.mark.parametrize("path", [b"/", b"/broken", b"/stream"])
+async def test_nothing_is_written_to_a_connection_that_was_ended(path: bytes) -> None:
     sock = Socket()
     connection, tasks = connected(sock)
-    connection.data_received(b"GET /broken HTTP/1.1\r\nHost: x\r\n\r\n")
+    connection.data_received(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
     sock.close()
     await asyncio.gather(*tasks)
     assert sock.writes == []
