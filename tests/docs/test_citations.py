@@ -116,3 +116,12 @@ def test_security_names_tests_that_are_there() -> None:
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     assert text.count("`test_") > 30
     assert missing_tests(text) == []
+
+
+@pytest.mark.parametrize("page", ["services/ARCHITECTURE.md", "docs/protocol.md", "CONTRIBUTING.md"])
+def test_each_source_file_that_a_page_names_is_there(page: str) -> None:
+    named = set(re.findall(r"`([\w./-]+\.(?:py|lua))`", (ROOT / page).read_text(encoding="utf-8")))
+    assert named
+    assert [
+        name for name in sorted(named) if not any(f"/{file}".endswith(f"/{name}") for file in FILES)
+    ] == []

@@ -45,7 +45,7 @@ def _passing_type(text: str) -> str:
         "dayz-relay status chernarus       one in detail, with what is wrong and how to fix it",
         "dayz-relay status --json | jq -r '.[] | select(.state == \"down\") | .slug'",
         "",
-        "exit codes: 0 every server that is served is up, 1 one is not",
+        "exit codes: 0 no server is down, 1 one is",
     ),
 )
 async def status(

@@ -164,7 +164,7 @@ def _player(raw: Data, roster: Roster, people: frozenset[str] = _ALONE) -> Data:
 
 
 def _other(record: Any, roster: Roster) -> Data | None:
-    """A player that the event does not need. Takaro would drop it for one without a platform id: None."""
+    """A player that the event does not need. None without a platform id: Takaro would drop it all."""
     try:
         player = roster.complete(record)
     except Contradiction:

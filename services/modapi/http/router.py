@@ -90,7 +90,7 @@ class ModRouter:
             CallKind.POLL: self._poll,
             CallKind.RESULT: self._result,
             CallKind.REGISTER: self._register,
-            CallKind.OTHER: self._wrong_key,
+            CallKind.OTHER: self._unknown_path,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -210,7 +210,7 @@ class ModRouter:
         game_server_id = await instance.game_server_id()
         return ModAnswer(200, orjson.dumps({"identityToken": credential, "gameServerId": game_server_id}))
 
-    async def _wrong_key(self, call: ModCall) -> ModAnswer:
+    async def _unknown_path(self, call: ModCall) -> ModAnswer:
         raise self._callers.refusal_of(call.parsed.key, call.address)
 
     async def _admitted(self, call: ModCall, key: str) -> ServedInstance:

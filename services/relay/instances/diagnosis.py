@@ -48,7 +48,7 @@ class ProblemCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`serious`: the problem keeps the server from being up. `fix` names the setting or the command."""
+    """`serious`: somebody has to act. `fix` names the setting or the command."""
 
     code: ProblemCode
     serious: bool

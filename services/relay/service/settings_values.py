@@ -148,7 +148,7 @@ ReadsPerSecond = Annotated[float, BeforeValidator(_reads_per_second)]
 SilentAfter = Annotated[float, Field(ge=60, le=86_400)]
 """Seconds. A mod calls every 2 s, and a restart of its server takes a minute or two."""
 HoldPolls = Annotated[float, Field(ge=0, le=8)]
-"""Seconds. The engine gives a request 10 s, or the 5 s that another mod has set (protocol.md M6)."""
+"""Seconds. The engine gives a call 10 s, or what another mod has set (protocol.md M6): hold_rules.py."""
 
 # The patterns are for the OpenAPI description of the admin API; the checks decide.
 _PLAIN = r"[^\u0000-\u001f\u007f-\u009f]"

@@ -63,7 +63,7 @@ class StreamConsumer:
 
     def wake(self, *, unread: bool = True, batch: bytes = b"") -> None:
         """Makes the pump go on, and if `unread`, read new events. `batch` is what a hint brought."""
-        if unread:  # several batches are read from the stream
+        if unread:  # if something is unread already, the batch of the hint is not all of it
             self._brought = b"" if self.unread else batch
             self.unread = True
         if not self.woken.done():

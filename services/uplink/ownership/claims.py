@@ -49,7 +49,7 @@ class LeaseFinding(Enum):
 
 @unique
 class ClaimStep(Enum):
-    """What the uplink has to do now."""
+    """What the uplink has to do now. For BEGIN and STAND_BY a link is enough (InstanceOwner._renew)."""
 
     NOTHING = auto()
     BEGIN = auto()  # the lease is ours: link the instance and send its events

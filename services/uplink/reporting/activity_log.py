@@ -1,4 +1,4 @@
-"""Records delivered events and finished commands of an owned instance, for watchers and the page's charts."""
+"""Records ended events and commands of an owned instance, for watchers and the page's charts."""
 
 import math
 import secrets
@@ -22,7 +22,7 @@ from services.uplink.takaro.frames import kept_json
 
 MINUTES_EXPIRE_S = 2 * 3600
 
-_STEPS = 8  # steps of latency for each power of two: percentiles are exact to 9 %
+_STEPS = 8  # steps of latency for each power of two: percentiles are exact to 4.5 %
 
 
 class ActivityLog:

@@ -105,7 +105,7 @@ class Reads:
                 return payload, STALE
         elif action is Action.GET_PLAYER:
             if person := await _looked_up(self._data.player(subject.game_id)):
-                return orjson.dumps(person), FRESH  # not online, and so not changed since
+                return orjson.dumps(person), FRESH  # not known to be online: nobody knows more
         result = await self._wait_for_mod(subject)
         if result.value is not None and not result.error:
             return orjson.dumps(result.value), CommandEnd.ANSWERED  # _ask_mod has checked it

@@ -36,7 +36,7 @@ def add_health(
 
     for path, call in (("/livez", livez), ("/readyz", readyz), ("/metrics", shown)):
         app.add_route(path, call, ["GET", "HEAD"], include_in_schema=False)
-    # Also for the mounted applications: no mount takes a path with a line break in it.
+    # It also answers for a path with a line break, which no mount takes.
     app.add_exception_handler(HTTPException, no_such_call)
 
 

@@ -60,9 +60,8 @@ class Rule:
 
 
 RULES: dict[Condition, Rule] = {
-    # After an outage of Redis the stored last contact is old until mods have called: that is no silence. A
-    # new process cannot see a silence longer than its own age, so for 20 s each mod looks fine to it: a
-    # silence must have been over for longer than that before it ends.
+    # `begins_for_s`: after an outage of Redis the stored last contact is old until mods have called.
+    # `ends_for_s`: a new process sees no silence for its first 20 s.
     Condition.SILENT: Rule(
         begins=lambda seen, silent_after_s: (seen.silent_s or 0.0) > silent_after_s,
         begins_for_s=15.0,

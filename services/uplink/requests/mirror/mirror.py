@@ -47,7 +47,7 @@ class MirrorChanges(NamedTuple):
 
 _ONLINE = "online"
 _PLAYERS = "players"  # number of players online, for readers that need no more (relay/instances/facts.py)
-_EVENT = "event"  # when an event was sent of a player whose position is unknown
+_EVENT = "event"  # when an event was read of a player whose position is unknown
 _MADE_UP = "made_up"  # when a position was last made up, and how many were
 _FORGOTTEN = b""
 _NEVER_S = float("-inf")
@@ -78,7 +78,8 @@ class Mirror:
     # Answers from what is known
 
     def read(self, subject: Subject, now_s: float) -> Reading:
-        """The answer to a read. The last one stays fresh for a player who is known not to be in the game."""
+        """The answer to a read. For a player who is known not to be in the game, the last answer counts as
+        fresh: the mod could not say more."""
         action, game_id = subject
         if action is Action.GET_PLAYERS:
             age = age_of(action, self._listed_s, now_s)
@@ -131,7 +132,7 @@ class Mirror:
     # Events, answers and writes that change it
 
     def take_event(self, event: GameEvent, at_s: float, now_s: float) -> str:
-        """Takes in an event of `at_s` that is about to be sent to Takaro. Returns the gameId of a player who
+        """Takes in an event of `at_s` that was read from the stream. Returns the gameId of a player who
         is now known to be in the game and was not before, else "".
 
         After an outage `at_s` may be hours ago. What the mod has answered since then is not changed.
@@ -191,7 +192,7 @@ class Mirror:
                 self._unsaved.catalogues[action] = payload
 
     def take_write(self, action: Action, args: Mapping[str, Any], now_s: float) -> None:
-        """Takes in a write that the mod has run: its result becomes known, or unknown."""
+        """Takes in a write that the mod has run: keeps its result, or forgets what it made false."""
         game_id, inventories = args.get("gameId", ""), self._kept[Action.GET_PLAYER_INVENTORY]
         match action:
             case Action.TELEPORT_PLAYER:

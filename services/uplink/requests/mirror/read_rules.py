@@ -46,7 +46,7 @@ OF_EACH_PLAYER = (Action.GET_PLAYER_LOCATION, Action.GET_PLAYER_INVENTORY)
 """Takaro asks these of all players in a burst: no more of them wait than the mod can answer in time."""
 
 CATALOGUES = frozenset({Action.LIST_ITEMS, Action.LIST_ENTITIES, Action.LIST_LOCATIONS, Action.LIST_BANS})
-"""These are several MB each and are asked once an hour: they are kept in Redis, not in this process."""
+"""These are up to several MB each and are asked once an hour: they are kept in Redis, not in this process."""
 
 MADE_UP_POSITION = {"x": 0, "y": 0, "z": 0}
 """The position of a player whose position is unknown while an event waits for it. Takaro loses an event if
