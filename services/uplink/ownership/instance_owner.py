@@ -119,7 +119,8 @@ class InstanceOwner:
         try:
             await owned.run()
         except LostLease as error:
-            self._logger.warning("%s", error)
+            if self.in_use is owned:  # of a link that was left, the renewal that lost the lease was logged
+                self._logger.warning("%s", error)
         except Exception as error:
             self._context.metrics.service.faults.caught(self._logger, FaultKind.LOOP, error)
         finally:
