@@ -149,8 +149,12 @@ secret discord_url RELAY_ALERTS__DISCORD_URL ""
 secret identity_token TAKARO_IDENTITY_TOKEN "${name:+$(random)}"
 secret mod_key RELAY_INSTANCE__0__MOD_KEYS "${name:+$(random)}"
 
-# Behind sudo, or in a container, all of it belongs to the owner of this folder.
-[ "$(id -u)" != 0 ] || chown -R --reference=. .env secrets config backups
+# Behind sudo, or in a container, what is made here belongs to the owner of this folder. What is in config stays as
+# it is: the user of the relay's containers reads it.
+[ "$(id -u)" != 0 ] || {
+    chown -R --reference=. .env secrets
+    chown --reference=. config backups
+}
 
 for one in $(sed -n 's/^\(RELAY_[A-Z0-9_]*\)=.*/\1/p' .env | sort -u); do
     case $secrets in *" $one "*) continue ;; esac

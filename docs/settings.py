@@ -26,7 +26,7 @@ Only settings that differ from the default need a line. For one server this is e
 
 ```toml
 [takaro]
-registration_token = "from Takaro's dashboard"
+registration_token = "paste the token from Takaro's dashboard here"
 
 [[instance]]
 slug = "main"

@@ -44,12 +44,14 @@ if (-not (Test-Path $Ready) -or (Get-Content $Ready -Raw).Trim() -ne $Pins) {
 
 # The store: `up` runs the redis-server.exe in the folder redis, unless redis.url or redis.server say otherwise.
 $Redis = Join-Path $Folder "redis\redis-server.exe"
-$Named = (Test-Path "relay.toml") -and (Select-String -Path "relay.toml" -Pattern '^\s*(url\s*=\s*"rediss?:|server\s*=)' -Quiet)
+$Named = $env:RELAY_REDIS__URL -or ((Test-Path "relay.toml") -and (Select-String -Path "relay.toml" -Quiet `
+    -Pattern '^\s*(url_file\s*=|server\s*=|url\s*=\s*["''](rediss?(\+\w+)?|unix):)'))
 if (-not $Named -and -not (Test-Path $Redis) -and -not (Get-Command redis-server -ErrorAction SilentlyContinue)) {
     Write-Host "The relay keeps its data in Redis 7 or newer. docs/windows.md says where there are builds for Windows."
     $Found = (Read-Host "Folder in which redis-server.exe is").Trim('" ')
     if (-not (Test-Path (Join-Path $Found "redis-server.exe"))) { throw "There is no redis-server.exe in $Found." }
-    Copy-Item $Found "redis" -Recurse
+    New-Item -ItemType Directory -Force "redis" | Out-Null
+    Copy-Item (Join-Path $Found "*") "redis" -Recurse -Force
 }
 
 $Program = Join-Path $Folder ".venv\Scripts\dayz-relay.exe"

@@ -27,7 +27,7 @@ PATHS = frozenset({("modapi", "tls_cert"), ("modapi", "tls_key"), ("redis", "ser
 """The settings that are paths: in relay.toml they are relative to that file."""
 
 _PLACEHOLDER = re.compile(
-    r"(?i)\bpaste[\s_]|^<.*>$|\bfrom[\s_-]the[\s_-]dashboard\b|^(?:your|insert|enter|replace|change)[\s_-]"
+    r"(?i)\bpaste[\s_]|^<.*>$|\bfrom[\s_-](?:the|takaro's)[\s_-]dashboard\b|^(?:your|insert|enter|replace|change)[\s_-]"
     r"|[\s_-]here$|^(?:changeme|todo|none|null|x{3,}|\W+)$"
 )
 """Texts that relay.toml, TakaroConfig.txt, examples and people have in place of a registration token."""

@@ -654,6 +654,7 @@ def test_quotation_marks_in_the_file_of_an_identity_token_stay(tmp_path: Path) -
         "from-the-dashboard-of-takaro",
         "YOUR_TOKEN",
         "token-goes-here",
+        "from Takaro's dashboard",
         "changeme",
         "xxxxxxxx",
         "...",
