@@ -177,6 +177,25 @@ def test_a_full_disk_of_the_output_is_reported_in_one_line(tmp_path: Path, unbuf
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a child there has no numbered files to close")
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_closed_output_ends_no_command(tmp_path: Path, closed: int) -> None:
+    argv = [sys.executable, "-P", "-m", "services.cli", "check", "--json"]
+    environ = os.environ | {"TAKARO_SERVER_NAME": "My server", "TAKARO_IDENTITY_TOKEN": "identity-0123456789"}
+    done = subprocess.run(
+        argv,
+        cwd=tmp_path,
+        env=environ,
+        stdout=subprocess.PIPE if closed == 2 else None,
+        stderr=subprocess.PIPE if closed == 1 else None,
+        preexec_fn=lambda: os.close(closed),
+        text=True,
+    )
+    assert done.returncode == 0
+    assert "Traceback" not in (done.stderr or "")
+    assert closed == 1 or json.loads(done.stdout)
+
+
 def test_no_file_is_needed_where_the_environment_describes_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,10 +16,10 @@ STRIKES_WITHIN_S = 30.0
 
 
 async def kill_at(
-    world: World, service: Service, name: str, *slugs: str, request: bytes, reply: bytes | None = None
+    world: World, service: Service, name: str, *slugs: str, request: bytes = b"", reply: bytes | None = None
 ) -> Fault:
-    """Kill `service` when it sends these bytes, before Redis gets them. With `reply`: when that reply
-    follows, before the service gets it. Needs Shape(proxied=True)."""
+    """Kill `service` when it sends the bytes of `request`, before Redis gets them. With `reply`: when Redis
+    sends those bytes after that, before the service gets them. Needs Shape(proxied=True)."""
     proxy = world.redis_of[service.label]
     struck: asyncio.Future[Fault] = asyncio.get_running_loop().create_future()
     armed = False

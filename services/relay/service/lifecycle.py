@@ -126,7 +126,7 @@ async def watch(store: Store, metrics: ServiceMetrics, judge_every_s: float = JU
             if refusals and not found:
                 logger.info("the store is good again: %s", facts.summary())
             refusals = found
-        await asyncio.sleep(until_shared_s(judge_every_s))
+        await asyncio.sleep(ASK_AGAIN_S if away else until_shared_s(judge_every_s))
 
 
 async def cancelled(task: asyncio.Task[Any] | None) -> None:

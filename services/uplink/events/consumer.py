@@ -1,8 +1,11 @@
 """The events of one instance, read from its stream and acknowledged there once they are delivered."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+
+import prometheus_client
 
 from services.relay.protocol.errors import LostLease, StoreError
 from services.relay.protocol.records import GameEvent
@@ -141,9 +144,7 @@ class StreamConsumer:
         if taken.delivered == (KEEP_ALIVE.event,):
             return
         self._delivered[""] += len(taken.delivered)
-        counters = self.metrics.delivered_of
-        for event in taken.delivered:
-            counters.get(event["type"], counters[OTHER_TYPE]).inc()
+        _count(taken.delivered, self.metrics.delivered_of)
         self.metrics.event_seconds.observe(taken.took_s)
         try:
             self._ended(taken)
@@ -153,9 +154,7 @@ class StreamConsumer:
     def drop_expired(self, expired: list[StreamEvent]) -> None:
         """Drops events that are too old, and counts them."""
         events = tuple(event.event for event in expired)
-        counters = self.metrics.expired_of
-        for event in events:
-            counters.get(event["type"], counters[OTHER_TYPE]).inc()
+        _count(events, self.metrics.expired_of)
         with self.metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
             self._ended(EndedEvents((), expired=events))
         self.progress.done(expired, sent=False)
@@ -177,3 +176,8 @@ class StreamConsumer:
                 await asyncio.sleep(RETRY_EVERY_S)
             else:
                 progress.acknowledged()
+
+
+def _count(events: Sequence[GameEvent], counters: Mapping[str, prometheus_client.Counter]) -> None:
+    for type, number in Counter([event["type"] for event in events]).items():
+        counters.get(type, counters[OTHER_TYPE]).inc(number)

@@ -86,9 +86,10 @@ class Reads:
     def joined(self, game_id: str) -> None:
         """Queues what Takaro will ask of a player within 30 s (protocol.md T16), unless it is known: the
         first burst after many have joined would wait for the mod."""
+        now_s = boottime_s()
         of_player = (Subject(action, game_id) for action in OF_EACH_PLAYER)
         for subject in (Subject(Action.GET_PLAYERS), *of_player):
-            if self._mirror.read(subject, boottime_s()).age is AnswerAge.UNKNOWN:
+            if self._mirror.read(subject, now_s).age is AnswerAge.UNKNOWN:
                 self._queue_read(subject, Need.UNKNOWN)
 
     async def find_answer(self, action: Action, args: dict[str, Any]) -> Answer:
@@ -176,7 +177,12 @@ class Reads:
         await asyncio.wait([waited_for], timeout=MOD_ANSWERS_WITHIN_S)
         if waited_for.done():
             return waited_for.result()
-        return failures.not_delivered(self._command_queue.contact.silent_s)
+        contact = self._command_queue.contact
+        if contact.store_away:
+            return failures.STORE_AWAY
+        if contact.silent_s is not None and contact.silent_s < MOD_ANSWERS_WITHIN_S:
+            return failures.NO_ANSWER
+        return failures.not_delivered(contact.silent_s)
 
     async def _read(self, subject: Subject) -> None:
         """Asks the mod and answers the requests that wait. The read has ended then, whatever happens."""

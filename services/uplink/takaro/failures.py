@@ -32,6 +32,9 @@ def _failure(cause: CommandEnd, error: str) -> CommandFailure:
 
 NO_RESULT = _failure(CommandEnd.NO_RESULT, MAY_HAVE_RUN)  # the mod fetched the command and posted no result
 
+NO_ANSWER = _failure(CommandEnd.NO_RESULT, "the game server has not answered in time")
+"""The request of a read waited no longer. The mod may not have fetched it yet; it changes nothing."""
+
 QUEUE_FULL = _failure(CommandEnd.QUEUE_FULL, f"{NOT_DELIVERED}: too many commands wait for this server")
 """This command was not queued."""
 

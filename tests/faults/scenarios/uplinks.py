@@ -113,9 +113,8 @@ async def kill_before_the_send(run: Run) -> None:
         for _ in range(run.cycles):
             await run.pause(2.5, 4.0)
             victim = _an_owner(world)
-            fault = await kill_at(
-                world, victim, "uplink killed", *world.owned_by(victim), request=b"XRANGE", reply=b'"type"'
-            )
+            # A batch comes with a hint, or as the reply to a read.
+            fault = await kill_at(world, victim, "uplink killed", *world.owned_by(victim), reply=b'"type"')
             await victim.begin()
             await world.recovered(fault)
 

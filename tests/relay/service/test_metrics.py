@@ -63,6 +63,24 @@ async def test_metrics_follow_each_change_of_the_store() -> None:
         server.remove()
 
 
+async def test_a_store_that_is_back_is_noticed_before_the_next_look_at_its_settings(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = RedisServer(binaries()["valkey"])
+    await asyncio.to_thread(server.start)
+    await asyncio.to_thread(server.kill)
+    service = MeasuredService(server.url)
+    watching = asyncio.create_task(lifecycle.watch(service.store, service.metrics, 3600.0))
+    try:
+        await until(lambda: "the store is away" in caplog.text)
+        await asyncio.to_thread(server.start)
+        await until(lambda: service.value("store_ready") == 1)
+    finally:
+        watching.cancel()
+        await service.store.close()
+        server.remove()
+
+
 async def test_a_service_that_has_not_seen_the_store_yet_says_that_it_is_away_and_nothing_worse() -> None:
     service = MeasuredService("redis://127.0.0.1:1/0")
     assert service.value("store_ready") == 0

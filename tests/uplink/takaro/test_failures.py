@@ -23,6 +23,7 @@ CASES = [
         "not delivered: no mod has ever contacted the relay",
     ),
     (failures.NO_RESULT, CommandEnd.NO_RESULT, "delivered, no result: it may have run"),
+    (failures.NO_ANSWER, CommandEnd.NO_RESULT, "the game server has not answered in time"),
     (failures.QUEUE_FULL, CommandEnd.QUEUE_FULL, "not delivered: too many commands wait"),
     (failures.STORE_AWAY, CommandEnd.STORE_AWAY, "the relay's store is away"),
     (failures.store_refused("Redis is full"), CommandEnd.STORE_REFUSED, "not delivered: Redis is full"),
