@@ -23,6 +23,7 @@ from services.modapi.admin.problems import ApiError, ErrorCode
 from services.relay.instances.once import Once
 from services.relay.protocol.errors import IdempotencyConflict, InstanceConflict, NoSuchInstance, StoreError
 from services.relay.protocol.keys import CALL_ANSWERS, CALL_TIMES
+from services.relay.store.calls import ignore_error
 from services.relay.store.client import Script
 
 KEPT_MS = 24 * 3600 * 1000
@@ -105,7 +106,12 @@ async def _once(request: Request, key: bytes, carry_out: CarryOut, *, keeps_answ
     id = _mac(token, b"call", request.url.path.encode(), key).hex()
     call = {"asked": _mac(token, b"body", body).hex(), "claim": secrets.token_hex(16)}
     claim = orjson.dumps(call)
-    known = await store.run_until(WITHIN_S, _BEGIN, _KEYS, id, claim, kept_ms, MOST_CALLS, durable=True)
+    try:
+        known = await store.run_until(WITHIN_S, _BEGIN, _KEYS, id, claim, kept_ms, MOST_CALLS, durable=True)
+    except StoreError:
+        if keeps_answer:  # it may be noted, and is not carried out; calls with a secret are, by their repeats
+            store.run(_END, _KEYS, id, claim, b"").add_done_callback(ignore_error)
+        raise
     first: dict[str, Any] = orjson.loads(known[0]) if known else call
     if not hmac.compare_digest(first["asked"], call["asked"]):
         raise IdempotencyConflict(USED_OTHERWISE)

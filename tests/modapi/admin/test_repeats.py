@@ -108,6 +108,23 @@ async def test_a_refused_call_uses_up_no_idempotency_key(api: httpx.AsyncClient,
     assert await store.send("HLEN", CALL_ANSWERS) == await store.send("ZCARD", CALL_TIMES) == 0
 
 
+async def test_a_call_that_was_noted_and_not_carried_out_can_be_made_again(
+    api: httpx.AsyncClient, mod: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_until = Store.run_until
+
+    async def unconfirmed(store: Store, within_s: float, script: Script, *given: Any, **more: Any) -> Any:
+        reply = await run_until(store, within_s, script, *given, **more)
+        if script.name == "begin_call":
+            raise StoreError("Redis: only 0 of 1 replicas have it")
+        return reply
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "run_until", unconfirmed)
+        assert (await say(api)).json()["code"] == "store_away"
+    assert (await say(api)).status_code == 200 and mod == ["hello"]
+
+
 async def test_a_late_repeat_does_not_undo_what_came_after(api: httpx.AsyncClient) -> None:
     await api.post("/api/v1/servers", json={"slug": "one", "name": "Server one"}, headers=word("create"))
     await api.post("/api/v1/servers/one/disable", headers=word("disable"))
