@@ -136,11 +136,13 @@ async def _stream(
 
     async def found() -> Messages:
         directory = context.fleet.directory
+        most = None if cursor else limit  # of those that are known at the beginning
         async for entries in followed:
             if directory.complete.is_set() and row.slug not in directory.defined:
                 return
             of_kind = [entry for entry in entries if kind_of(entry) in kinds]
-            last = of_kind if cursor else of_kind[-limit:]
+            last = of_kind[-most:] if most else of_kind
+            most = None
             for start in range(0, len(last) or 1, AT_ONCE):
                 new = cursor.new(last[start : start + AT_ONCE])
                 yield [entry_message(str(cursor), row.slug, entry) for entry in new]

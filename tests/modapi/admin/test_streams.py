@@ -157,6 +157,16 @@ async def test_a_burst_that_is_larger_than_what_an_owner_remembers_has_no_gap(
     await again.hang_up()
 
 
+async def test_the_limit_of_a_stream_is_for_what_was_known_at_its_beginning(
+    api: AppClient, owner: OwningUplink
+) -> None:
+    stream = Stream(api.app, f"{EVENTS}?limit=1", authorization=BEARER)
+    await stream.begun()
+    owner.deliver("a", "b", "c")
+    assert texts(await stream.until(lambda sent: "c" in texts(sent))) == ["a", "b", "c"]
+    await stream.hang_up()
+
+
 async def test_a_dead_letter_shows_at_once(api: AppClient, store: Store) -> None:
     stream = Stream(api.app, EVENTS, authorization=BEARER)
     await stream.begun()
