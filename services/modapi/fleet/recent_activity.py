@@ -68,7 +68,7 @@ class RecentActivity:
         """
         waits = await accepted(self.store, slug, facts, settled_ms)
         watched = self._watching(slug)
-        ended = watched.entries if watched else []
+        ended = watched.entries[::-1] if watched else []  # a window has one time: its newest event first
         return [*ended, *undelivered(waits, ended)]
 
     async def known(self, slug: str, facts: Facts) -> list[ActivityEntry]:

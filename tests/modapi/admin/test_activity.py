@@ -81,7 +81,8 @@ async def test_ended_events_and_commands_are_listed_once_the_owner_publishes_the
 
 
 def chat(number: int) -> ActivityEntry:
-    return ActivityEntry("event", 1_000 + number, "chat-message", {"msg": str(number)}, "delivered", 7)
+    """All have the time at which their window ended."""
+    return ActivityEntry("event", 1_000, "chat-message", {"msg": str(number)}, "delivered", 7)
 
 
 async def test_a_message_reaches_the_game_and_its_end_is_returned(
