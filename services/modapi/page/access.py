@@ -31,7 +31,7 @@ from services.relay.store.client import Store
 
 SESSION_S = 12 * 3600
 COOKIE = "dayz_relay_session"
-MAX_FORM_BYTES = 4 * 1024
+MAX_FORM_BYTES = 8 * 1024  # a message of 500 characters has up to 4,500 bytes as browsers send it
 
 NO_TOKEN = (
     "This page has no admin token yet, so it shows itself only to a browser on this machine, under the name"

@@ -527,6 +527,14 @@ async def test_a_form_beyond_its_size_is_refused(store: Store, slug: str) -> Non
         assert (await log_in(client, "x" * 10_000)).status_code == 413
 
 
+async def test_a_message_may_be_as_long_in_chinese_as_in_english(store: Store, slug: str) -> None:
+    async with page(store, slug) as client:
+        await log_in(client)
+        data = {"key": await form_key(client, slug), "text": "語" * 501}
+        answer = await client.post(f"/instance/{slug}/say", data=data)
+        assert answer.status_code == 422 and "500 characters" in answer.text
+
+
 async def test_a_server_that_cannot_be_diagnosed_does_not_hide_the_others(
     store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
