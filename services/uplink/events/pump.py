@@ -31,7 +31,9 @@ READ_ON_TURNS = 4
 """Within this many turns of the loop all frames are handled that have come. If this process stood still, an
 error may lie unread in the socket when it is time to acknowledge."""
 
-MAX_ACKNOWLEDGED = 512  # this many events are acknowledged at once: a longer script would hold up Redis
+MAX_ACKNOWLEDGED = 512
+"""From this many events on, nothing is read until they are acknowledged: a longer script would hold up Redis,
+and Lua unpacks no more than 8,000 ids (ack.lua)."""
 
 
 class Disowned(RelayError):
@@ -158,12 +160,13 @@ class EventPump:
                 ping_s = NOW if urgent else next_shared_s(receipts.ponged_s, *period)
         if proven_s != NEVER and not urgent:
             proven_s = next_shared_s(proven_s, *acknowledge_period)
+        acknowledge_first = progress.count >= MAX_ACKNOWLEDGED
         drop_s = NEVER
         if progress.count:
-            drop_s = self._drop_s if progress.count < MAX_ACKNOWLEDGED else NOW
+            drop_s = NOW if acknowledge_first else self._drop_s
         return Plan(
             capacity,
-            unread and capacity > unseen and gap_queue.waiting < LOOKAHEAD,
+            unread and capacity > unseen and gap_queue.waiting < LOOKAHEAD and not acknowledge_first,
             gap_queue.due_s(capacity),
             ping_s,
             self._written_s + self._times.keep_alive_s if capacity > 0 and not unproven else NEVER,

@@ -1,10 +1,12 @@
 """What a reconnect sends again, what hints bring, and events of unknown types, in a real store."""
 
+import time
 from collections.abc import AsyncIterator
 
+import orjson
 from prometheus_client import CollectorRegistry
 
-from services.relay.protocol.keys import WAKE_EVENTS
+from services.relay.protocol.keys import WAKE_EVENTS, keys_of
 from services.relay.protocol.records import GameEvent
 from services.relay.store.client import Store
 from services.relay.store.event_stream import EventStream
@@ -15,7 +17,9 @@ from services.uplink.events.progress import StreamEvent
 from services.uplink.reporting.metrics import UplinkMetrics
 from services.uplink.requests.mirror.mirror import Mirror
 from tests.support.linked import Linked, line
+from tests.support.waiting import until
 
+MOST_THAT_LUA_UNPACKS = 8_000
 UNKNOWN: GameEvent = {"type": "player-levelled-up", "data": {"level": 3}}
 
 
@@ -61,6 +65,26 @@ async def test_an_event_of_an_unknown_type_that_is_too_old_adds_no_label(
     name = "dayz_relay_events_expired_total"
     assert registry.get_sample_value(name, {"type": "other"}) == 1
     assert registry.get_sample_value(name, {"type": UNKNOWN["type"]}) is None
+
+
+async def test_a_backlog_that_is_too_old_behind_an_event_that_is_needed_is_dropped_in_portions(
+    linked: Linked, store: Store, slug: str
+) -> None:
+    kill: GameEvent = {"type": "entity-killed", "data": {"entity": "ZmbM_Farmer", "weapon": "M4A1"}}
+    lines = map(line, range(MOST_THAT_LUA_UNPACKS + 100))
+    events, at_ms = keys_of(slug).events, int(time.time() - 3600) * 1000
+    for number, event in enumerate([kill, *lines]):
+        store.send_unawaited(
+            "XADD", events, f"{at_ms}-{number + 1}", "events", orjson.dumps([event]), "at", at_ms
+        )
+    uplink = await linked.owner()
+
+    async def is_empty() -> bool:
+        return await store.send("XLEN", events) == 0
+
+    await until(is_empty)
+    assert [event.type for event in linked.takaro.events(linked.identity)] == [kill["type"]]
+    assert uplink.count("dayz_relay_events_expired_total", type="log") == MOST_THAT_LUA_UNPACKS + 100
 
 
 class CountedStream(EventStream):
