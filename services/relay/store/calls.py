@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -10,9 +11,12 @@ from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
-from services.relay.protocol.errors import StoreError
+from services.relay.protocol.errors import NotCarriedOut, StoreError, StoreRefused
+from services.relay.service.logs import about
 from services.relay.store.connection import Argument, Connection, packed
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Retry, store_error, verdict_on
+
+logger = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 2.0
 """Limit of one round trip, and of sending a refused call again: a mod waits for 3 s (protocol.md M6)."""
@@ -70,6 +74,10 @@ class StoreCall:
             if not self.given_up and verdict_on(reply).retry is not Retry.NEVER:
                 return True
             reply = store_error(reply)
+            # No state of Redis that passes. Some callers go on repeating the call and say nothing.
+            if isinstance(reply, StoreRefused) or not isinstance(reply, NotCarriedOut):
+                what = self.script.name if self.script else str(self.command[0])
+                logger.error("the store refuses %s: %s", what, reply, extra=about(what))
         self.kept = False
         if isinstance(reply, StoreError):
             self.fail(reply)

@@ -85,3 +85,18 @@ async def test_a_kept_call_that_has_failed_is_not_sent_again(path: Path) -> None
     await path.sent_without_its_caller(Counting("redis.error_reply('ERR refused')"))
     await until(path.counted)
     assert await path.counted() == 1
+
+
+async def test_a_call_that_redis_will_always_refuse_is_named_in_the_log(
+    store: Store, slug: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = f"relay:{{{slug}}}:runs"
+    with pytest.raises(StoreError):
+        await store.run(Counting("redis.error_reply('OOM of this test')"), (key,))
+    assert not caplog.text
+    with pytest.raises(StoreError):
+        await store.run(Counting("{unpack({}, 1, 100000)}"), (key,))
+    assert "the store refuses of this test: Redis: ERR" in caplog.text
+    with pytest.raises(StoreError):
+        await store.send("LLEN", key)
+    assert "the store refuses LLEN: Redis: WRONGTYPE" in caplog.text
