@@ -91,6 +91,7 @@ class CommandQueue:
 
     async def _give_up(self, operation_id: str, pending: PendingCommand, *, maybe_unqueued: bool) -> Outcome:
         """Ends a command whose time is up, so that it is not handed out any more. Returns how far it came."""
+        pending.timeout = None  # its block is over: `leave` cannot move it any more
         times = self._times
         try:
             end = await self._stream.give_up(

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.relay.protocol.command_states import new_operation_id
+from services.relay.protocol.command_states import CommandState, new_operation_id
 from services.relay.protocol.ends import CommandEnd
+from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
@@ -40,14 +41,41 @@ class WatchedStream(CommandStream):
         return found
 
 
+class UnsureStream(WatchedStream):
+    """Redis stands still while the first command is queued, and while it is asked how far that came."""
+
+    def __init__(self, store: Store, slug: str) -> None:
+        super().__init__(store, slug)
+        self.giving_up = asyncio.Event()
+
+    async def enqueue(self, command: Command, deadline_s: float, *, request_waits: bool = True) -> bool:
+        if self.giving_up.is_set():
+            return await super().enqueue(command, deadline_s, request_waits=request_waits)
+        raise StoreError("Redis: no answer")
+
+    async def give_up(
+        self,
+        operation_id: str,
+        *,
+        within_s: float = 2.5,
+        maybe_unqueued: bool = False,
+        unfetched_only: bool = False,
+    ) -> CommandState | None:
+        if maybe_unqueued:
+            self.giving_up.set()
+            await asyncio.Event().wait()
+        return await super().give_up(operation_id, unfetched_only=unfetched_only)
+
+
 class Asker:
     """The command queue of one uplink."""
 
-    def __init__(self, store: Store, slug: str, **times: float) -> None:
+    def __init__(self, store: Store, slug: str, stream: WatchedStream | None = None, **times: float) -> None:
         self.registry = CollectorRegistry()
         self.lease = Lease(store, slug, "an uplink")
         self.stalls = Stalls(boottime_s())
-        self.stream, metrics = WatchedStream(store, slug), UplinkMetrics(self.registry)
+        self.stream = stream or WatchedStream(store, slug)
+        metrics = UplinkMetrics(self.registry)
         results = ResultReader(self.stream, self.lease, metrics, CommandTimes(**times))
         self.ended: list[Outcome] = []
         self.command_queue = CommandQueue(
@@ -286,3 +314,24 @@ async def test_an_uplink_that_leaves_queues_no_refresh(shared: SharedStream) -> 
     assert isinstance(await answer, CommandFailure)
     assert await shared.commands.take() == []
     await cancelled(ending)
+
+
+async def test_an_uplink_that_leaves_while_a_command_is_given_up_ends_the_others(
+    store: Store, slug: str
+) -> None:
+    stream = UnsureStream(store, slug)
+    asker = Asker(store, slug, stream)
+    _, unsure = asker.ask()
+    await stream.giving_up.wait()
+    _, other = asker.ask()
+
+    async def queued() -> bool:
+        return bool(await store.send("ZCARD", keys_of(slug).waiting))
+
+    await until(queued)
+    now_s = time.monotonic()
+    leaving_by = closing_times(now_s, now_s + 30.0, mod_polls=False, has_successor=True)
+    await asker.command_queue.leave(leaving_by)
+    assert await other == failures.RELAY_STOPS
+    await cancelled(unsure)
+    await cancelled(asker.activity)
