@@ -32,7 +32,8 @@ async def test_the_sync_of_sixty_players_reaches_the_mod_at_the_pace_and_no_fast
         failed = [answer for answer in answers if answer.error]
         # An inventory that the mod had no time to tell is not made up; where somebody is must be a place.
         assert all(answer.action == Action.GET_PLAYER_INVENTORY for answer in failed)
-        assert all(answer.raw["error"] == failures.NO_ANSWER.error for answer in failed)
+        late = (failures.NO_ANSWER.error, failures.QUEUE_FULL.error)
+        assert all(answer.raw["error"] in late for answer in failed)
 
     allowed = (loop.time() - begun_s) * READS_PER_S + READS_PER_S * BURST_S + 1
     assert 0 < side.mod.counters.operations <= allowed
