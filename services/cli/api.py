@@ -165,12 +165,15 @@ async def opened_api(at: ApiPlace) -> AsyncIterator[RelayApi]:
     """The API there. httpx is imported here: `--help` does not wait for it. Raises ConfigError."""
     import httpx
 
-    client = client_of(
-        at.url,
-        {"Authorization": f"Bearer {checked_token(at.token, at.said)}"} if at.token else {},
-        base_url=f"{at.url}/api/v1",
-        limits=httpx.Limits(max_connections=None),
-    )
+    try:
+        client = client_of(
+            at.url,
+            {"Authorization": f"Bearer {checked_token(at.token, at.said)}"} if at.token else {},
+            base_url=f"{at.url}/api/v1",
+            limits=httpx.Limits(max_connections=None),
+        )
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"{at.url} is no address: {error}") from None
     async with client:
         yield RelayApi(at, client)
 

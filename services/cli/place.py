@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from services.cli import contexts, local_token
 from services.cli.terminal import COMMAND_VARIABLE, COMPOSE_UP
 from services.relay.protocol.errors import ConfigError, StoreError
-from services.relay.service.http.addresses import dialled_host, host_and_port
+from services.relay.service.http.addresses import dialled_host, host_and_port, is_host
 from services.relay.service.text_files import decoded, is_there, read_text, why_unreadable
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def checked_url(text: str) -> str:
         _ = parts.port
     except ValueError as error:
         raise ConfigError(f"--url: {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable():
+    if parts.scheme not in ("http", "https") or not is_host(parts.hostname or "") or not text.isprintable():
         raise ConfigError("--url: must be as http://127.0.0.1:9088, the admin port of modapi")
     if MOD_PATH in parts.path:
         raise ConfigError("--url: this is what mods call: give the admin port, as http://127.0.0.1:9088")

@@ -102,6 +102,11 @@ def test_variables_can_name_the_file_and_the_data_folder(relay: RelayTerminal, a
         (["--url", "127.0.0.1:9088"], "--url: must be as http://127.0.0.1:9088, the admin port of modapi"),
         (["--url", "http://127.0.0.1:8088/k/key"], "--url: this is what mods call: give the admin port"),
         (["--url", "http://127.0.0.1:999999"], "--url: Port out of range"),
+        (["--url", "http://relay..example:9088"], "--url: must be as http://127.0.0.1:9088"),
+        (
+            ["--url", "http://192.168.1.300:9088"],
+            "http://192.168.1.300:9088 is no address: Invalid IPv4 address",
+        ),
         (["--context", "nowhere"], "there is no context nowhere (local): `dayz-relay context add`"),
         (
             ["--url", "http://127.0.0.1:1", "--token", "\u6771\u4eac"],

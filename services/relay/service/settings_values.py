@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from services.relay.service.http.addresses import is_url
+from services.relay.service.http.addresses import is_host, is_url
 from services.relay.service.text_files import is_there
 from services.relay.store import url as redis_url
 
@@ -83,7 +83,7 @@ def _host(text: str) -> str:
         address = ipaddress.ip_address(text)
         return str(getattr(address, "ipv4_mapped", None) or address)
     except ValueError:
-        if _HOST_NAME.fullmatch(text):
+        if _HOST_NAME.fullmatch(text) and is_host(text):
             return text
     raise ValueError(
         'must be an address or a name of this machine, without brackets and port: "127.0.0.1" lets in this'

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import parse_qsl, quote, unquote
 
+from services.relay.service.http.addresses import is_host
+
 FORMS = (
     "must start with redis://, rediss:// or unix://, as in redis://127.0.0.1:6379/0, "
     "or with redis+sentinel://, redis+cluster:// (rediss+… for TLS)"
@@ -178,9 +180,10 @@ def _endpoint(text: str, default_port: int) -> Endpoint:
         port = rest[1:]
     else:
         host, _, port = text.partition(":")
-    if not host or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
+    host = unquote(host)
+    if not is_host(host) or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
         raise wrong
-    return Endpoint(unquote(host), int(port) if port else default_port)
+    return Endpoint(host, int(port) if port else default_port)
 
 
 def _tls(options: dict[str, str]) -> Tls:

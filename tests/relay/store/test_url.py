@@ -63,6 +63,7 @@ def test_the_forms_that_operators_know_are_read(text: str, read: RedisUrl) -> No
         ("redis://hunter2@h", "must have a password after the user"),
         ("redis://", "must name each host as host:port"),
         ("redis://h:0", "must name each host as host:port"),
+        ("redis://a..b", "must name each host as host:port"),
         ("redis://h:hunter2", "must name each host as host:port"),
         ("redis://::1:6379", "must name each host as host:port"),
         ("redis://[::1", "must name each host as host:port"),

@@ -33,8 +33,17 @@ def is_url(text: str, *schemes: str) -> bool:
     """Whether it is a URL of one of these schemes, with a host."""
     try:
         parts = urlsplit(text)
-        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        return parts.scheme in schemes and is_host(parts.hostname or "") and parts.port != 0
     except ValueError:
+        return False
+
+
+def is_host(text: str) -> bool:
+    """Whether it can be looked up: for a name with an empty part, or with one of more than 63 characters,
+    Python raises no OSError but UnicodeError."""
+    try:
+        return bool(text.encode("idna"))
+    except UnicodeError:
         return False
 
 
