@@ -92,6 +92,7 @@ class OwnedInstance:
 
     async def leave(self, closing_times: ClosingTimes, elsewhere: asyncio.Event | None = None) -> None:
         """Closes the sockets by these moments, once their requests are answered. Then `run` ends."""
+        self.status.closed = True  # the link that follows shows its own state, also one of this uplink
         self.handler.refused_from_s = closing_times.refused_from_s
         ending = asyncio.create_task(self._end_commands(closing_times))
         try:

@@ -25,7 +25,7 @@ class LinkStatus:
         self._info = LinkInfo(LinkState.WAITING)
         self._published = False
         self._publishing: asyncio.Task[None] | None = None
-        self.closed = False  # set when another uplink may own the instance: later changes are not shown
+        self.closed = False  # set when another link may follow: later changes are not shown
 
     @property
     def state(self) -> LinkState:

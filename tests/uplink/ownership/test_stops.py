@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from services.relay.instances.facts import facts_of
 from services.relay.protocol.keys import UPLINKS, keys_of
+from services.relay.protocol.link_states import LinkState
 from services.relay.protocol.records import Command, Outcome
 from services.relay.protocol.vocabulary import Action
 from services.relay.service.lifecycle import cancelled
@@ -25,6 +26,7 @@ from services.uplink.connection.identify_turns import identify_turn
 from services.uplink.context import UplinkContext
 from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.ownership.instance_owner import CHECK_ELSEWHERE_EVERY_S, InstanceOwner
+from services.uplink.reporting.link_status import LinkStatus
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.linked import TOKEN
@@ -177,6 +179,31 @@ async def test_a_changed_instance_gets_a_new_socket_while_its_old_one_still_answ
     identity = f"identity-{fleets.slug}"
     await fleets.takaro.wait_for(lambda: len(fleets.takaro.sockets(identity)) == 1)
     assert fleets.takaro.sockets(identity)[0].number == fleets.takaro.asked_socket(identity)
+
+
+async def test_the_end_of_a_link_whose_lease_was_lost_is_not_shown_for_the_link_that_follows(
+    fleets: StoppingFleets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show, shown = LinkStatus.show, list[LinkState]()
+
+    def recording(status: LinkStatus, state: LinkState, game_server_id: str = "") -> None:
+        show(status, state, game_server_id)
+        shown.append(state)
+
+    monkeypatch.setattr(LinkStatus, "show", recording)
+    only = fleets.start()
+    await fleets.linked()
+    asked, command = fleets.write(), await fleets.fetched()  # keeps the first link open
+    lease = keys_of(fleets.slug).lease
+    await fleets.store.send("DEL", lease)
+    await fleets.store.send("HSET", lease, "token", "of an uplink that dies at once", "beat", "1")
+    await fleets.store.send("PEXPIRE", lease, "500")
+    await fleets.linked(times=2)
+    await until(lambda: fleets.uplinks[only].owners[fleets.slug].lease.held)
+    await fleets.complete(command)
+    assert (await asked).error is None
+    await until(lambda: LinkState.STOPPED in shown)  # the first link has ended
+    assert (await facts_of(fleets.store, fleets.slug)).link == "ready"
 
 
 async def test_a_stop_shortens_the_closing_of_other_links(fleets: StoppingFleets) -> None:
