@@ -208,20 +208,21 @@ class Fleet:
 
     async def _measure(self) -> None:
         """Updates the metrics of each instance, a few at a time, so that the loop is not held up."""
+        states = dict[str, ServerCause | None]()
         while True:
-            slugs, states = list(self.instances), list[ServerCause]()
+            slugs, found = list(self.instances), list[ServerCause | None]()
             for start in range(0, len(slugs), MEASURED_AT_ONCE):
-                found = await asyncio.gather(
-                    *(self._measured(slug) for slug in slugs[start : start + MEASURED_AT_ONCE])
-                )
-                states += filter(None, found)
-            counts = Counter(states)
+                some = slugs[start : start + MEASURED_AT_ONCE]
+                found += await asyncio.gather(*(self._measured(slug, states.get(slug)) for slug in some))
+            states = dict(zip(slugs, found, strict=True))
+            counts = Counter(states.values())
             for state in CAUSES_OF_SERVED:
                 self._context.metrics.by_state.labels(state).set(counts[state])
             await asyncio.sleep(until_shared_s(self._times.measure_every_s))
 
-    async def _measured(self, slug: str) -> ServerCause | None:
-        """The state of an instance that is ours, or of one of our share that no uplink owns; else None."""
+    async def _measured(self, slug: str, before: ServerCause | None) -> ServerCause | None:
+        """The state of an instance that is ours, or of one of our share that no uplink owns; else None.
+        `before`, which was known last, if it cannot be read."""
         with self._contain(slug, FaultKind.LOOP), contextlib.suppress(StoreError):
             facts = None
             if not self._holds(slug) and self._is_preferred(slug):
@@ -238,7 +239,7 @@ class Fleet:
             row.shown = lambda: self._holds(slug) or slug in self._unowned
             self._context.metrics.show_waiting(row, facts)
             return server_cause(facts, has_token=instance.registration_token is not None)
-        return None
+        return before
 
     def _contain(self, slug: str, kind: FaultKind) -> contextlib.AbstractContextManager[None]:
         return self._context.metrics.service.faults.contain(InstanceLogger(__name__, slug), kind)

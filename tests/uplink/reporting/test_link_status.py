@@ -9,6 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from services.relay.instances.facts import Facts
+from services.relay.protocol.errors import StoreError
 from services.relay.protocol.records import DeadEvent, GameEvent
 from services.relay.service.lifecycle import cancelled
 from services.relay.service.settings import Instance
@@ -18,6 +20,7 @@ from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.uplink.connection.identify_turns import identify_turn
 from services.uplink.context import UplinkContext
+from services.uplink.ownership import instance_owner
 from services.uplink.ownership.fleet import Fleet, FleetTimes
 from services.uplink.reporting.metrics import CAUSES_OF_SERVED, UplinkMetrics
 from tests.support.faulty_takaro import FaultyTakaro
@@ -139,6 +142,23 @@ async def test_with_takaro_the_metrics_show_deliveries_and_their_latency(shared:
         assert uplink.shows(shared.slug, "takaro_state", "ready") == 1
         await until(lambda: uplink.shows(shared.slug, "players_online") == 2)
         await until(lambda: uplink.shows(shared.slug, "backlog_events") == 0)
+
+
+async def test_servers_keep_their_states_in_the_metrics_while_redis_is_away(
+    shared: SharedInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uplink = shared.start(f"ws://127.0.0.1:{free_port()}")
+    await until(lambda: uplink.states() == {"never_called": 1})
+    failed = 0
+
+    async def failing(store: Store, slug: str) -> Facts:
+        nonlocal failed
+        failed += 1
+        raise StoreError("Redis is away")
+
+    monkeypatch.setattr(instance_owner, "facts_of", failing)
+    await until(lambda: failed >= 3)  # by then the first measure that failed has been counted
+    assert uplink.states() == {"never_called": 1}
 
 
 async def test_an_instance_has_metrics_at_one_uplink_at_a_time(shared: SharedInstance) -> None:
