@@ -109,3 +109,12 @@ async def test_a_server_that_is_not_linked_holds_back_its_own_waiting_events_onl
         ("EventsUndelivered", "one"),
         ("EventsUndelivered", "two"),
     ) == {("IdentifyRefused", "one"), ("EventsUndelivered", "two")}
+
+
+@ALERTMANAGER_THERE
+async def test_redis_that_is_away_holds_back_the_events_that_wait_because_of_it(
+    alertmanager: httpx.AsyncClient,
+) -> None:
+    assert await shown(
+        alertmanager, ("StoreNotReady", ""), ("EventsUndelivered", "one"), ("BacklogNearFull", "one")
+    ) == {("StoreNotReady", ""), ("BacklogNearFull", "one")}

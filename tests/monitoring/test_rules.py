@@ -474,6 +474,13 @@ NO_REASON = {
     "one of ten servers is removed": ("ServersVanished", {metric("leases_wanted"): "10x5 9x40"}),
     "one of two servers is removed": ("ServersVanished", {metric("leases_wanted"): "2x5 1x40"}),
     "the only server is removed": ("ServersVanished", {metric("leases_wanted"): "1x5 0x40"}),
+    "mods that call while Redis is away": (
+        "GameServerSilent",
+        {
+            metric("mod_contact_timestamp_seconds", ONE): "0+60x5 300x10 960+60x24",
+            metric("store_ready", OUR_PROCESS): "1x5 0x10 1x24",
+        },
+    ),
     "an uplink starts anew": ("ServersVanished", {metric("leases_wanted"): "10x5 0 10x40"}),
 }
 """What happens -> an alert that has to do with it, and does not fire for it."""
