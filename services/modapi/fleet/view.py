@@ -63,6 +63,8 @@ class FleetView:
         """All servers by slug, not older than FRESH_S or the last known change. Raises StoreError."""
         async with self._reading:
             defined = self.directory.defined
+            if not self.directory.complete.is_set():  # those in Redis are missing
+                defined = await self.directory.current()
             if defined is not self._read_of or time.monotonic() - self._read_s >= FRESH_S:
                 self.last = await self._read(defined)
                 self._read_of, self._read_s = defined, time.monotonic()
@@ -70,7 +72,7 @@ class FleetView:
 
     async def find_changes(self) -> None:
         """Numbers what has changed. Raises StoreError."""
-        self.changes.update(await self.rows(), self.directory.defined)
+        self.changes.update(await self.rows(), self._read_of)
 
     async def row(self, slug: str, defined: Mapping[str, DefinedInstance] | None = None) -> ServerRow:
         """One server as it is now. `defined`: all servers, if they were just read.

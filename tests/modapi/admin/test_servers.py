@@ -9,6 +9,7 @@ import pytest
 
 from services.modapi.admin.models import ServerCause, ServerState
 from services.modapi.admin.problems import RAISED, ErrorCode
+from services.modapi.admin.tokens import FRESH_S
 from services.relay.instances.directory import Directory
 from services.relay.instances.facts import InstanceData, LinkInfo, note_failed
 from services.relay.instances.wrong_keys import WrongKeyCalls
@@ -316,6 +317,14 @@ async def test_an_error_names_each_wrong_value_and_shows_none_of_them(api: httpx
     assert "secret" not in answer.text
 
 
+async def test_until_the_servers_in_redis_are_followed_the_list_has_them_all_the_same(
+    api: httpx.AsyncClient,
+) -> None:
+    await create(api)
+    assert (await api.get("/api/v1/servers")).json()["total"] == 2
+    assert (await api.get("/api/v1/fleet")).json()["total"] == 2
+
+
 async def test_the_list_comes_in_pages_and_by_state_cause_and_text(
     api: httpx.AsyncClient, watched: None
 ) -> None:
@@ -393,9 +402,14 @@ async def test_a_token_that_another_modapi_made_or_deleted_is_known_at_once(
 ) -> None:
     other, _ = client(store, TOKEN)
     async with other:
+        await api.get("/api/v1/fleet", headers={"authorization": "Bearer wrong"})  # looks up the tokens
         made = (await other.post("/api/v1/tokens", json={"name": "panel"})).json()
         headers = {"authorization": f"Bearer {made['token']}"}
-        assert (await api.get("/api/v1/fleet", headers=headers)).status_code == 200
+        await until(
+            lambda: api.get("/api/v1/fleet", headers=headers),
+            FRESH_S / 2,
+            met=lambda answer: answer.status_code == 200,
+        )
         await other.delete("/api/v1/tokens/panel")
         await until(
             lambda: api.get("/api/v1/fleet", headers=headers), met=lambda answer: answer.status_code == 401
