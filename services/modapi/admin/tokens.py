@@ -20,6 +20,7 @@ from services.relay.protocol.keys import ADMIN_TOKENS
 from services.relay.store.client import Store, pairs
 
 FRESH_S = 2.0  # how long a token that was deleted may still work at another modapi
+UNKNOWN_FRESH_S = 0.1  # time between two looks for unknown tokens, so that a flood of wrong ones costs little
 
 TOKEN_BYTES = 32
 MAX_TOKENS = 100
@@ -66,11 +67,12 @@ class AdminTokens:
         digest = digest_of(token)
         if any([hmac.compare_digest(digest, full) for full in self._full]):
             return Role.FULL
-        if time.monotonic() - self._read_s > FRESH_S:
+        known = digest in {one.digest for one in self._stored.values()}
+        if time.monotonic() - self._read_s > (FRESH_S if known else UNKNOWN_FRESH_S):
             try:
                 await self._read()
             except StoreError:
-                if digest not in {one.digest for one in self._stored.values()}:
+                if not known:
                     raise
         return next((one.role for one in self._stored.values() if one.digest == digest), None)
 
