@@ -26,7 +26,7 @@ from services.modapi.page.rendering import Fragments, page, render
 from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.facts import online_players
 from services.relay.instances.history import read_half_hours, read_minutes
-from services.relay.protocol.errors import StoreError
+from services.relay.protocol.errors import NoSuchInstance, StoreError
 from services.relay.protocol.records import DEAD_LETTER_ID
 from services.relay.service.faults import FaultKind
 
@@ -111,8 +111,8 @@ class Pages:
         await self._fleet.row(slug)
 
         async def read(turn: int) -> Fragments:
-            row = (await self._fleet.rows()).get(slug)
-            return await self._server_parts(row, reader.form_key, before, turn) if row else {}
+            row = (await self._fleet.rows()).get(slug) or await self._fleet.row(slug)
+            return await self._server_parts(row, reader.form_key, before, turn)
 
         return self._stream(request, reader, read)
 
@@ -193,6 +193,8 @@ class Pages:
                     changes = [_ALIVE]
             except StoreError:
                 changes = [_AWAY]
+            except NoSuchInstance:  # the browser asks again, is refused, and loads the page anew
+                return
             except Exception as error:  # the next read may go well, and other pages go on
                 self._faults.caught(logger, FaultKind.LISTENER, error)
             if changes:

@@ -28,6 +28,7 @@ from services.relay.instances.dead_letters import DeadLetters
 from services.relay.instances.definitions import DefinedInstance
 from services.relay.instances.directory import Directory
 from services.relay.instances.facts import InstanceData, LinkInfo
+from services.relay.instances.registry import Registry
 from services.relay.instances.wrong_keys import WrongKeyCalls
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import GameEvent
@@ -39,6 +40,7 @@ from services.relay.store.event_stream import EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
 from tests.support.sse import AppClient, Stream
+from tests.support.stored_instances import forget_instances
 from tests.support.waiting import until
 
 TOKEN = "admin-token-0123456789"
@@ -568,6 +570,18 @@ async def test_an_accepted_event_is_shown_at_once_as_waiting(store: Store, slug:
         event: GameEvent = {"type": "log", "data": {"msg": "it has just come"}}
         await EventStream(store, slug).append(EventBatch([PostedEvent(digest(event), event)]))
         assert "waiting for Takaro" in (await client.get(f"/instance/{slug}")).text
+
+
+async def test_the_open_page_of_a_server_ends_when_the_server_is_removed(store: Store, slug: str) -> None:
+    await forget_instances(store)
+    registry = Registry(store, tuple)
+    await registry.create("one", "Server one")
+    async with page(store, slug) as client:
+        stream = Stream(client.app, "/instance/one/live", authorization=f"Bearer {TOKEN}")
+        await stream.until(bool)
+        await registry.remove("one", purge=True)
+        await stream.ended()
+    await forget_instances(store)
 
 
 async def test_an_open_page_counts_as_a_stream_and_receives_changes(store: Store, slug: str) -> None:
