@@ -1,6 +1,7 @@
 """Calls to a primary, and a round trip: calls and hints go out together, and each call gets its reply."""
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import math
@@ -46,7 +47,8 @@ class Script:
 class StoreCall:
     """A command on its way. `slot` is 0 without a cluster; `until` is on time.monotonic(). If its reply is
     done before it is sent, its caller has gone or is out of time: it is not sent any more, unless it is
-    `kept`. If it had been sent already, the value goes to `orphaned`."""
+    `kept`. If it had been sent already, the value goes to `orphaned`. If too few replicas have it, it fails,
+    and is undone first by the command that `undo` makes of its value; (): there is nothing to undo."""
 
     command: tuple[Argument, ...]
     reply: asyncio.Future[Any]
@@ -55,6 +57,7 @@ class StoreCall:
     durable: bool = False
     until: float = math.inf
     orphaned: Callable[[Any], object] | None = None
+    undo: Callable[[Any], tuple[Argument, ...]] | None = None
     kept: bool = False
 
     @property
@@ -137,10 +140,24 @@ async def exchange(
     replies = replies[1:count:2] if asking else replies[:count]
     replies += [error] * (len(calls) - len(replies))
     if durable and why:
+        if not error:
+            await _undo(connection, calls, replies, terms.call_timeout_s)
         for number, call in enumerate(calls):
             if call.durable and not isinstance(replies[number], RedisRefusal):
                 replies[number] = why
     return replies
+
+
+async def _undo(connection: Connection, calls: list[StoreCall], replies: list[Any], within_s: float) -> None:
+    """Undoes calls that too few replicas have. Only at this server: a new primary that does not know of them
+    may have carried out the same for others, and that must stay."""
+    undoing = []
+    for call, reply in zip(calls, replies, strict=True):
+        if call.undo and not isinstance(reply, RedisRefusal) and (command := call.undo(reply)):
+            undoing.append(packed(command))
+    if undoing:
+        with contextlib.suppress(ConnectionLost, TimeoutError):
+            await connection.exchange(undoing, [], within_s)
 
 
 def _unconfirmed(reply: Any, wanted: int) -> StoreError | None:

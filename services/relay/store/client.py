@@ -79,16 +79,17 @@ class Store(Primaries):
         *args: Argument,
         durable: bool = False,
         orphaned: Callable[[Any], object] | None = None,
+        undo: Callable[[Any], tuple[Argument, ...]] | None = None,
     ) -> asyncio.Future[Any]:
         """Runs a script like `send`; all keys are of one instance.
 
         `durable`: the reply counts only if enough replicas have what the script wrote; StoreError otherwise,
         and StoreRefused while the settings of this Redis could lose it. `orphaned` is called with the reply
-        to a call that was cancelled after it was sent.
+        to a call that was cancelled after it was sent. `undo`: see StoreCall.
         """
         command = ("EVALSHA", script.digest, len(keys), *keys, *args)
         reply = self.loop.create_future()
-        self.put(StoreCall(command, reply, 0, script, durable, orphaned=orphaned), keys[0])
+        self.put(StoreCall(command, reply, 0, script, durable, orphaned=orphaned, undo=undo), keys[0])
         return reply
 
     async def run_until(

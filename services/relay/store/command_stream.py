@@ -20,6 +20,7 @@ from services.relay.protocol.vocabulary import ACTION_KINDS, HAND_OUT_WITHIN_S, 
 from services.relay.store.calls import has_value, ignore_error
 from services.relay.store.client import RETRY_EVERY_S, Script, Store
 from services.relay.store.clock import moment_ms
+from services.relay.store.connection import Argument
 from services.relay.store.event_stream import CALL_WITHIN_S, CONTACT_EVERY_MS
 
 KEEP_MS = 30_000  # time after which commands and results are deleted: Takaro gives up after 10 s
@@ -71,6 +72,7 @@ class CommandStream:
         self._slug = slug
         keys = self._keys = keys_of(slug)
         self._ending_keys = keys.waiting, keys.handed, keys.ended
+        self._back_keys = keys.writes, keys.reads, keys.waiting, keys.handed
         self._newest = 0.0, 0  # deadline of the newest write, on time.monotonic() and on Redis' clock in ms
         self._refusing: set[asyncio.Task[bool]] = set()
 
@@ -215,6 +217,7 @@ class CommandStream:
                 self._bounds.longest_ms,
                 durable=True,  # a failover that forgot it would hand it out again
                 orphaned=self._hand_back_all,
+                undo=self._undo_hand_out,
             )
             try:
                 word, now_us, *taken = await handing_out
@@ -243,20 +246,25 @@ class CommandStream:
         that is lost, Takaro is told that they may have run."""
         if not commands:
             return
-        keys = self._keys
-        backs: list[str | bytes] = []
+        self._store.hint(WAKE_MODAPI, self._slug)
+        handing_back = self._store.run(_HAND_BACK, self._back_keys, *self._back_arguments(commands))
+        handing_back.add_done_callback(ignore_error)
+
+    def _undo_hand_out(self, reply: Sequence[bytes]) -> tuple[Argument, ...]:
+        """The command that hands back what this reply of hand_out.lua hands out."""
+        commands, _ = _commands(reply[2:])
+        keys = self._back_keys
+        call = "EVAL", _HAND_BACK.text, len(keys), *keys, *self._back_arguments(commands)
+        return call if commands else ()
+
+    def _back_arguments(self, commands: Sequence[Command]) -> list[Argument]:
+        """The arguments of hand_back.lua."""
+        backs: list[Argument] = [self._bounds.keep_ms, self._bounds.keys_expire_ms]
         for command in commands:
             # A read goes back as one that a request waits for: `take` does not tell whether one does.
-            lane = "1" if ACTION_KINDS[command.action] is ActionKind.WRITE else "2"
+            lane = 1 if ACTION_KINDS[command.action] is ActionKind.WRITE else 2
             backs += (lane, command.operation_id, command.action, orjson.dumps(command.args))
-        self._store.hint(WAKE_MODAPI, self._slug)
-        self._store.run(
-            _HAND_BACK,
-            (keys.writes, keys.reads, keys.waiting, keys.handed),
-            self._bounds.keep_ms,
-            self._bounds.keys_expire_ms,
-            *backs,
-        ).add_done_callback(ignore_error)
+        return backs
 
     async def is_handed(self, operation_id: str) -> bool:
         """Whether the mod has this command and has not answered it. Raises StoreError."""

@@ -15,19 +15,23 @@ from pydantic import SecretStr
 
 from services.relay.instances.record_store import RecordStore
 from services.relay.instances.records import Record
+from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.errors import StoreError, StoreRefused
 from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, keys_of
-from services.relay.protocol.records import GameEvent
+from services.relay.protocol.records import Command, GameEvent
+from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.store import connection as redis_connection
 from services.relay.store import event_stream
 from services.relay.store.client import CLOCK, Script, Store, until_redis_answers
 from services.relay.store.cluster import slot_of
+from services.relay.store.command_stream import CommandBounds, CommandStream
 from services.relay.store.event_stream import Delivered, EventStream
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import NOT_ASKED, Appended, EventBatch, PostedEvent
 from tests.conftest import CALL_TIMEOUT_S
 from tests.support.exact_clock import exact
 from tests.support.ports import free_port
+from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, binaries
 from tests.support.redis_sets import RedisCluster, SentinelSet
 from tests.support.waiting import until, until_connected, until_other_processes
@@ -199,6 +203,45 @@ async def test_a_write_that_is_found_done_counts_only_with_its_replicas(servers:
                 await until(refusals, met=lambda why, few=few: why == [few] * 3)  # type: ignore[misc]
         found = await asyncio.gather(*calls(other, early_s))
         assert found == [Appended(NOT_ASKED, 1), None, True]
+
+
+async def test_a_command_whose_hand_out_no_replica_has_is_queued_again(servers: Servers, slug: str) -> None:
+    """The poll fails, so nothing is written to the mod: Takaro must not hear that it may have run."""
+    async with closing(Store(servers.url, call_timeout_s=CALL_TIMEOUT_S)) as store:
+        await until_connected(store)
+        commands = CommandStream(store, slug, bounds=CommandBounds(longest_ms=30_000))
+        name, deadline_s = new_operation_id(Action.GIVE_ITEM), time.monotonic() + 25.0
+        assert await commands.enqueue(Command(name, Action.GIVE_ITEM, {}), deadline_s)
+        with without_replicas(servers):
+            with pytest.raises(StoreError, match="only 0 of 1 replicas"):
+                await commands.take()
+            assert not await until_redis_answers(lambda: commands.is_handed(name))
+        taken = await until_redis_answers(commands.take)
+        assert [command.operation_id for command in taken] == [name]
+
+
+async def test_a_hand_out_that_no_replica_has_is_taken_back_at_its_own_server_only(
+    own: Callable[..., RedisServer], slug: str
+) -> None:
+    """The new primary, which did not know of it, may have handed the same command to the mod meanwhile."""
+    old = own(port=str(free_port()))
+    new = own(replicaof=f"127.0.0.1 {old.port}")
+    async with contextlib.AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(Proxy("127.0.0.1", old.port))
+        url = f"redis://127.0.0.1:{proxy.port}/0"
+        cut_off = await stack.enter_async_context(closing(Store(url, replicas=1)))
+        store = await stack.enter_async_context(closing(Store(new.url)))
+        commands, name = CommandStream(store, slug), new_operation_id(Action.GIVE_ITEM)
+        deadline_s = time.monotonic() + HAND_OUT_WITHIN_S
+        assert await CommandStream(cut_off, slug).enqueue(Command(name, Action.GIVE_ITEM, {}), deadline_s)
+        await until(lambda: new.ask("EXISTS", keys_of(slug).waiting))
+        new.ask("REPLICAOF", "NO", "ONE")
+        proxy.targets = [(str(new.socket), 0)]  # for the next connection
+        assert len(await commands.take()) == 1
+        with pytest.raises(StoreError, match="only 0 of 1 replicas"):
+            await CommandStream(cut_off, slug).take()
+        await cut_off.ping()  # behind all that it sends
+        assert await commands.is_handed(name)
 
 
 def offsets(primary: RedisServer) -> tuple[int, list[int]]:

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Queues commands again whose mod had hung up before the first byte of the answer was written: handed -> new
--- (protocol/command_states.py). The mod cannot have seen them, so its next poll may fetch them, in their old order and
--- before their deadlines. It may run when the memory is full: hand_out.lua has just freed the room.
+-- Queues commands again whose poll had no answer: its mod had hung up before the first byte was written, or too few replicas
+-- had what was handed out. handed -> new (protocol/command_states.py). The mod cannot have seen them, so its next poll may
+-- fetch them, in their old order and before their deadlines. It may run when the memory is full: hand_out.lua has just freed the room.
 --
 -- KEYS  writes, reads, waiting, handed
 -- ARGV  1 keep_ms, 2 keys_expire_ms, then for each command: its lane (1 writes, 2 reads), operation id, action, args
