@@ -6,13 +6,14 @@ call do so themselves.
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from services.relay.protocol.errors import NotCarriedOut, StoreError
+from services.relay.protocol.errors import NotCarriedOut, StoreError, StoreRefused
 from services.relay.store.calls import CALL_TIMEOUT_S, PipelineTerms, Script, StoreCall, ignore_error
 from services.relay.store.clock import StoreClock
 from services.relay.store.connection import Argument, fail_late
@@ -30,6 +31,8 @@ CLOCK = Script("clock")  # Redis' clock: seconds and microseconds. Its key may b
 
 SUBSCRIBE_AGAIN_S = 1.0
 _PROBES = "relay:wake:probe:"
+
+logger = logging.getLogger(__name__)
 
 
 class Store(Primaries):
@@ -204,11 +207,15 @@ async def resubscribing(
     listen: Callable[[], AsyncIterator[T]], lost: Callable[[], object] = lambda: None
 ) -> AsyncIterator[T]:
     """Yields the messages of a subscription. After each outage it calls `lost` and subscribes again."""
+    logged = False
     while True:
         try:
             async for one in listen():
                 yield one
-        except StoreError:
+        except StoreError as error:
+            if isinstance(error, StoreRefused) and not logged:  # nobody else learns of it
+                logger.warning("no hints come, so everything is a second slower: %s", error)
+                logged = True
             lost()
             await asyncio.sleep(SUBSCRIBE_AGAIN_S)
 

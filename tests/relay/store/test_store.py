@@ -18,14 +18,15 @@ from services.relay.instances.records import Record
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.errors import StoreError, StoreRefused
 from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, keys_of
-from services.relay.protocol.records import Command, GameEvent
+from services.relay.protocol.records import Command, GameEvent, Outcome
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
 from services.relay.store import connection as redis_connection
 from services.relay.store import event_stream
-from services.relay.store.client import CLOCK, Script, Store, until_redis_answers
+from services.relay.store.client import CLOCK, Script, Store, resubscribing, until_redis_answers
 from services.relay.store.cluster import slot_of
 from services.relay.store.command_stream import CommandBounds, CommandStream
 from services.relay.store.event_stream import Delivered, EventStream
+from services.relay.store.leases import Lease
 from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import NOT_ASKED, Appended, EventBatch, PostedEvent
 from tests.conftest import CALL_TIMEOUT_S
@@ -542,6 +543,49 @@ async def test_a_user_with_the_rights_that_the_readme_names_is_enough(
         with pytest.raises(StoreRefused, match="refuses the user or password") as refused:
             await store.ping()
         assert "wrong" not in str(refused.value).replace("WRONGPASS", "")
+
+
+@pytest.mark.parametrize("name", ["valkey", "redis"])
+async def test_a_user_who_may_not_publish_stores_each_batch_once_and_gets_commands_and_results(
+    own: Callable[..., RedisServer], slug: str, name: str
+) -> None:
+    """Since Redis 7 a new user has no right to any channel. The hints are lost, and nothing else."""
+    if name not in binaries():
+        pytest.skip("redis-server is not installed: tests/install-packages installs it")
+    server = own(name, users=[line.replace(" &relay:*", "") for line in LEAST_RIGHTS])
+    url = server.url.replace("unix://", "unix://relay:hunter2@")
+    async with closing(Store(url, replicas=0)) as store:
+        stream, lease, commands = (
+            EventStream(store, slug),
+            Lease(store, slug, "up"),
+            CommandStream(store, slug),
+        )
+        await stream.append(log_line(slug, 1))
+        assert await stored(stream) == [1]
+        asked = new_operation_id(Action.GIVE_ITEM)
+        deadline_s = time.monotonic() + HAND_OUT_WITHIN_S
+        assert await commands.enqueue(Command(asked, Action.GIVE_ITEM, {}), deadline_s)
+        assert len(await commands.take()) == 1
+        assert await commands.complete(asked, Outcome(), {})
+        assert len(await commands.results("", 10)) == 1
+        await lease.renew()
+        await lease.release()
+        assert not await store.send("EXISTS", keys_of(slug).lease)
+
+
+async def test_a_subscription_that_is_refused_is_logged_once(
+    own: Callable[..., RedisServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = own(users=[line.replace(" &relay:*", "") for line in LEAST_RIGHTS])
+    refused = asyncio.Semaphore(0)
+    async with closing(Store(server.url.replace("unix://", "unix://relay:hunter2@"))) as store:
+        hints = resubscribing(lambda: store.hints("relay:wake:test"), refused.release)
+        listening = asyncio.ensure_future(anext(hints))
+        await refused.acquire()
+        await refused.acquire()
+        listening.cancel()
+    [said] = [record.getMessage() for record in caplog.records if "hints" in record.getMessage()]
+    assert "the user of redis.url lacks a right" in said
 
 
 @pytest.fixture(scope="module")

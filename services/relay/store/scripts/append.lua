@@ -97,9 +97,10 @@ if count > 0 then
   local at = string.format('%d', now / 1000)
   local id = redis.call('XADD', events, '*', 'events', ARGV[7], 'at', at)
   if ARGV[15] ~= '' then
+    -- A user without a right to the channel must not end the script here: the caller would repeat what is stored.
     -- "slug ", and on a second line the id of the entry before it (or nothing), its id, `at`, and the events
     local batch = brings and table.concat({newest and newest[1] or '', id, at, ARGV[7]}, ' ') or ''
-    redis.call('PUBLISH', ARGV[15], string.match(events, '{(.*)}') .. ' \n' .. batch)
+    redis.pcall('PUBLISH', ARGV[15], string.match(events, '{(.*)}') .. ' \n' .. batch)
   end
 end
 

@@ -35,5 +35,5 @@ if redis.call('XLEN', results) >= tonumber(ARGV[7]) then
 end
 redis.call('XADD', results, '*', 'operation', ARGV[1], 'outcome', ARGV[2])
 redis.call('PEXPIRE', results, ARGV[8])
-redis.call('PUBLISH', ARGV[4], ARGV[5])
+redis.pcall('PUBLISH', ARGV[4], ARGV[5]) -- as in append.lua
 return 1

@@ -5,5 +5,5 @@
 -- ARGV  1 token, 2 channel, 3 slug
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
-redis.call('PUBLISH', ARGV[2], ARGV[3])
+redis.pcall('PUBLISH', ARGV[2], ARGV[3]) -- as in append.lua
 return 1
