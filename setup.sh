@@ -116,7 +116,8 @@ if [ "$(LC_ALL=C tr -d '\000' <.env | wc -c)" -ne "$(wc -c <.env)" ]; then
     exit 1
 fi
 # Until 0.1 an address had its port in it.
-sed -E 's/^(MODS|ADMIN)_ADDRESS=(.*):([0-9]+)/\1_ADDRESS=\2\n\1_PORT=\3/' .env >.env.new
+sed -E "s/^(MODS|ADMIN)_ADDRESS=(['\"]?)(\[[^]]*\]|[^]['\":# ]+):([0-9]+)\2([[:space:]].*)?\$/\1_ADDRESS=\3\n\1_PORT=\4\5/" \
+    .env >.env.new
 mv .env.new .env
 
 name=$(value TAKARO_SERVER_NAME)

@@ -94,6 +94,24 @@ def test_a_second_run_changes_nothing(copy: Path) -> None:
     assert (secrets(copy), (copy / ".env").read_text()) == before
 
 
+@pytest.mark.parametrize(
+    "line, becomes",
+    [
+        ("MODS_ADDRESS=[2001:db8::5]", "MODS_ADDRESS=[2001:db8::5]"),
+        ("MODS_ADDRESS=10.0.0.5 # since 10:30", "MODS_ADDRESS=10.0.0.5 # since 10:30"),
+        ("ADMIN_ADDRESS=[::1]:9188", "ADMIN_ADDRESS=[::1]\nADMIN_PORT=9188"),
+        ("MODS_ADDRESS='0.0.0.0:8099'", "MODS_ADDRESS=0.0.0.0\nMODS_PORT=8099"),
+        ("MODS_ADDRESS=0.0.0.0:8099  # since 10:30", "MODS_ADDRESS=0.0.0.0\nMODS_PORT=8099  # since 10:30"),
+    ],
+)
+def test_an_address_with_a_port_becomes_two_lines_and_any_other_stays(
+    copy: Path, line: str, becomes: str
+) -> None:
+    (copy / ".env").write_text(f"{line}\n")
+    setup(copy)
+    assert (copy / ".env").read_text() == f"{becomes}\n"
+
+
 def test_existing_files_are_kept_and_missing_ones_are_made(copy: Path) -> None:
     (copy / "config").mkdir()
     told = setup(copy, TAKARO_SERVER_NAME="My server")
