@@ -91,6 +91,14 @@ def test_the_unit_is_hardened(tmp_path: Path, file: str, unit: str) -> None:
 
 
 @pytest.mark.parametrize("file", UNITS)
+def test_a_start_that_fails_is_tried_again_without_end(file: str) -> None:
+    text = (FOLDER / file).read_text()
+    assert "\nRestart=on-failure\n" in text and "\nRestartPreventExitStatus=" not in text
+    (pause_s,) = re.findall(r"^RestartSec=(\d+)$", text, re.MULTILINE)
+    assert int(pause_s) >= 3  # systemd gives up after five starts in ten seconds
+
+
+@pytest.mark.parametrize("file", UNITS)
 def test_the_unit_starts_a_program_that_exists(file: str) -> None:
     text = (FOLDER / file).read_text()
     (line,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
