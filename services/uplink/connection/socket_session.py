@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import CloseCode
 
 from services.relay.protocol.errors import StoreError
@@ -95,13 +95,12 @@ class SocketSession:
                 finally:
                     await cancelled(identifying)
                     await settings.handler.cut_short(self.socket)
-        except ConnectionClosedOK:
-            pass  # Takaro has closed it, or we have
         except (OSError, TimeoutError, WebSocketException) as error:
             sent = error.sent if isinstance(error, ConnectionClosed) else None
             if sent and sent.code == CloseCode.MESSAGE_TOO_BIG:
                 context.metrics.beyond("frame_in_bytes")
-            if not self._leaving:
+            # If we have closed it, there is nothing to tell, or its refusal is told.
+            if not (self._leaving or self.state in (LinkState.WAITING, LinkState.REFUSED)):
                 where = urlsplit(context.takaro_url).hostname
                 why = self._why_dropped or one_line(str(error)) or type(error).__name__
                 settings.status.report(f"Takaro at {where} is out of reach ({why}), trying again")

@@ -78,6 +78,35 @@ async def test_the_reason_of_takaro_is_shown_until_the_link_is_good(linked: Link
     await until(over)
 
 
+async def test_an_orderly_close_by_takaro_is_logged_and_so_is_the_new_link(
+    linked: Linked, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await linked.owner()
+    [socket] = linked.takaro.sockets(linked.identity)
+    await socket.connection.close(1001)
+    await linked.takaro.wait_for(lambda: len(linked.takaro.identifies(linked.identity)) == 2)
+    await until(lambda: caplog.text.count("linked to Takaro") == 2)
+    _, between, _ = caplog.text.split("linked to Takaro")
+    assert "out of reach (received 1001" in between
+
+
+async def test_the_reason_of_a_refusal_stays_if_takaro_does_not_answer_the_close_frame(
+    linked: Linked, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    linked.times = replace(linked.times, identified_within_s=0.2)
+    linked.takaro.faults.silent = True
+    await linked.begin().take()
+    await until(lambda: linked.takaro.sockets())
+    [socket] = linked.takaro.sockets()
+    socket.connection.transport.pause_reading()
+    await linked.takaro.wait_for(lambda: linked.takaro.connections >= 2)
+    socket.connection.transport.resume_reading()
+    assert "Takaro refuses this server (no answer" in caplog.text
+    assert "out of reach" not in caplog.text
+
+
 # From uplink to uplink
 
 
