@@ -20,7 +20,7 @@ from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.leases import Lease
 from services.uplink.connection.states import LinkTrigger, after
-from services.uplink.connection.takaro_socket import TakaroSocket
+from services.uplink.connection.takaro_socket import MAX_UNSENT_BYTES, TakaroSocket
 from services.uplink.context import UplinkContext
 from services.uplink.events.pump import EventPump
 from services.uplink.reporting.link_status import LinkStatus
@@ -33,7 +33,8 @@ OPEN_WITHIN_S = 10.0
 CLOSE_WITHIN_S = 1.0
 LAST_ROUND_WITHIN_S = 1.0
 ANNOUNCE_AGAIN_S = 0.1
-PING_EVERY_S = 5.0  # finds a dead path within 10 s; a proxy may answer, so it proves nothing about events
+PING_EVERY_S = 5.0  # finds a dead path within 15 s; a proxy may answer, so it proves nothing about events
+PONG_WITHIN_S = 10.0  # over a slow line it comes behind a large answer, which Takaro takes for as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,10 @@ class SocketSession:
                 open_timeout=OPEN_WITHIN_S,
                 close_timeout=CLOSE_WITHIN_S,
                 ping_interval=PING_EVERY_S,
-                ping_timeout=PING_EVERY_S,
+                ping_timeout=PONG_WITHIN_S,
                 max_size=context.limits.frame_in_bytes,
+                # Never reached: a ping and `close` would wait without a limit for a peer that reads nothing.
+                write_limit=2 * MAX_UNSENT_BYTES,
             ) as connection:
                 self.socket = TakaroSocket(connection)
                 self._move(LinkTrigger.OPENED)

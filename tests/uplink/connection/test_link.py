@@ -22,6 +22,7 @@ from services.relay.store.repeats import digest
 from services.relay.store.stream_entries import EventBatch, PostedEvent
 from services.sim.takaro import requests
 from services.sim.takaro.socket import SimSocket
+from services.uplink.connection import socket_session
 from services.uplink.connection.link_times import Delays, LinkTimes
 from tests.support.faulty_takaro import FaultyTakaro
 from tests.support.linked import TOKEN, Linked, line
@@ -333,6 +334,24 @@ async def test_events_go_over_the_new_socket_when_the_old_one_says_nothing_any_m
     owner.owned.link.reconnect()
     await linked.arrived(1)
     assert owner.count("dayz_relay_events_resent_total", cause="reconnect") == 1
+
+
+async def test_a_socket_that_takes_no_more_bytes_is_found_by_the_pings(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_session, "PING_EVERY_S", 0.5)
+    monkeypatch.setattr(socket_session, "PONG_WITHIN_S", 0.5)
+    owner = await linked.owner()
+    [old] = linked.takaro.sockets(linked.identity)
+    old.connection.transport.pause_reading()
+    asked = asyncio.create_task(
+        linked.takaro.request(linked.identity, Action.EXECUTE_CONSOLE_COMMAND, requests.console("all"))
+    )
+    command = await linked.fetched()
+    more_than_the_kernel_takes = {"rawResult": "x" * 6_000_000, "success": True}
+    assert await linked.commands.complete(command.operation_id, Outcome(more_than_the_kernel_takes), {})
+    await until(lambda: owner.count("dayz_relay_takaro_connects_total") > 1 and owner.owned.link.identified)
+    asked.cancel()
 
 
 async def test_a_lost_socket_is_dialled_again_while_its_successor_was_being_opened(linked: Linked) -> None:
