@@ -41,6 +41,7 @@ class ModContact:
         was_away, self.store_away = self.store_away, False
         before_s, away_s = self.silent_s or 0.0, now_s - self._read_s
         self._read_s = now_s
+        contact_ms = contact_ms or self._contact_ms  # Redis may have lost its data
         if contact_ms is None:
             return ContactChange.NONE
         if contact_ms != self._contact_ms:

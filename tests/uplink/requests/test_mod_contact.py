@@ -69,6 +69,15 @@ def test_a_store_that_was_away_makes_no_living_mod_look_gone_and_no_dead_one_ali
     assert read_at(1_412, 1_411.5) == (ContactChange.RESTARTED, 0.5)
 
 
+def test_a_store_that_lost_its_data_does_not_end_the_silence_of_a_mod() -> None:
+    contact = ModContact(started_s=0.0)
+    contact.read(1_000.0, 1_000_000, 998_000)
+    assert contact.read(1_100.0, 1_100_000, None) is ContactChange.SILENT
+    assert contact.silent_s == 102
+    assert contact.read(1_101.0, 1_101_000, 1_100_500) is ContactChange.RESTARTED
+    assert contact.silent_s == 0.5
+
+
 @pytest.mark.parametrize("step_s", [8 * 86_400, -8 * 86_400, 70, -70])
 def test_a_clock_that_is_set_does_not_change_whether_a_mod_is_silent(step_s: int) -> None:
     contact = ModContact(started_s=0.0)
