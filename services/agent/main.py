@@ -139,7 +139,7 @@ def post(url: str, lines: Sequence[str]) -> None:
             call("POST", to, within_s=ANSWER_WITHIN_S, max_bytes=MAX_ANSWER_BYTES, json_body=body)
         )
     except (OSError, ValueError) as error:
-        raise NotTaken(f"{urlsplit(url).hostname}: {error or type(error).__name__}") from None
+        raise NotTaken(f"{urlsplit(url).hostname}: {error}") from None
     if answer.status == 401:
         raise NotTaken("401: the key in DAYZ_RELAY_URL opens no server")
     if not answer.succeeded:

@@ -159,7 +159,7 @@ async def _try(key: str, url: str, body: bytes) -> Verdict:
     try:
         answer = await post(url, body)
     except (OSError, ValueError) as error:
-        return bad(f"{key}: {shown(url)} cannot be told: {error or type(error).__name__}", "is it right?")
+        return bad(f"{key}: {shown(url)} cannot be told: {error}", "is it right?")
     if answer.succeeded:
         return good(f"{key}: {shown(url)} has taken a message: it is there to be seen")
     return bad(f"{key}: {shown(url)} answers {answer.status}", "copy the address anew")

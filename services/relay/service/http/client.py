@@ -41,7 +41,8 @@ async def call(
 
     Follows no redirect, uses no proxy and no .netrc of the environment, and checks certificates against the
     authorities of this machine. A name and a password in the URL are sent as basic authentication.
-    Raises OSError (also TimeoutError and TLS failures), or ValueError if the other side speaks no HTTP.
+    Raises OSError (also TimeoutError and TLS failures), or ValueError if the other side speaks no HTTP. Each
+    has a text with the reason.
     """
     _ = urlsplit(url).port  # ValueError if it is out of range: asyncio would raise OverflowErrors in a group
     plain = {"Accept-Encoding": "identity", "Connection": "close"}
@@ -63,6 +64,8 @@ async def call(
             return HttpAnswer(response.status_code, response.headers, body)
     except ProtocolError:
         raise ValueError("it does not answer as a web server does") from None
+    except TimeoutError:
+        raise TimeoutError("no answer in time") from None
     except TransportError as error:
         raise OSError(reason_of(error)) from None
     except InvalidURL as error:

@@ -181,7 +181,7 @@ class AlertSender:
             try:
                 answer = await post(target.url, body, self._times.post_within_s)
             except (OSError, ValueError) as error:  # TimeoutError and TLS are OSErrors
-                why = str(error) or type(error).__name__
+                why = str(error)
                 continue
             if answer.succeeded:
                 return True

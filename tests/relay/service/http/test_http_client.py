@@ -73,6 +73,20 @@ async def test_a_refused_connection_is_described_as_the_operating_system_does() 
         await call("GET", "http://127.0.0.1:1/", within_s=30.0, max_bytes=0)
 
 
+async def test_a_server_that_hangs_is_an_error_with_a_reason() -> None:
+    release = asyncio.Event()
+
+    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(TimeoutError, match="no answer in time"):
+            await call("GET", f"http://127.0.0.1:{port}/", within_s=0.2, max_bytes=0)
+        release.set()
+
+
 @pytest.mark.parametrize("url", ["http://[", "http://127.0.0.1:99999999/", "gopher://127.0.0.1/"])
 async def test_an_impossible_url_is_an_error_that_callers_expect(url: str) -> None:
     with pytest.raises((OSError, ValueError)):
