@@ -12,11 +12,16 @@ else:
 
 
 def create(path: Path, content: bytes) -> None:
-    """Write a new file. Raises OSError, also if it is there already."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a new file, as a whole or not at all. Raises OSError, also if it is there already."""
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(number, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:  # most often for lack of room
+        path.unlink()
+        raise
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from services.cli import private_files
 from services.cli.old_bridge import CONFIG_VARIABLE, DEFAULT_URL, OldBridge, read
 from services.cli.terminal import program
 from services.relay.instances.mod_config import mod_config, mod_url
@@ -127,13 +128,25 @@ def _before(config: Path) -> str:
 
 
 def _write(config: Path, text: str, *, new: bool) -> None:
-    # An existing file keeps its owner and mode, and is never overwritten.
-    flags = os.O_CREAT | os.O_EXCL if new else os.O_APPEND
+    data = text.replace("\n", os.linesep).encode()
     try:
-        with open(os.open(config, os.O_WRONLY | flags, 0o600), "a", encoding="utf-8") as file:
-            file.write(text)
+        if new:
+            private_files.create(config, data)
+        else:
+            _append(config, data)
     except OSError as error:
         raise ConfigError(f"{config}: cannot be written: {error.strerror}") from error
+
+
+def _append(config: Path, data: bytes) -> None:
+    """Write behind what is there, as a whole or not at all. The file keeps its owner and mode."""
+    length = config.stat().st_size
+    try:
+        with config.open("ab") as file:
+            file.write(data)
+    except OSError:  # most often for lack of room
+        os.truncate(config, length)
+        raise
 
 
 def _toml(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from services.cli import up
 from services.relay.instances.mod_config import mod_url
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import ModApi, load
+from tests.support.full_disk import no_file_longer_than
 
 # The fields that the mod writes into its own default config.json.
 MOD_FIELDS = {
@@ -75,6 +77,14 @@ def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"relay\.toml: cannot be written: File exists"):
         up.write_first(path)
     assert path.read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file has no greatest size there")
+def test_a_first_file_that_finds_no_room_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "relay.toml"
+    with no_file_longer_than(100), pytest.raises(ConfigError, match=r"relay\.toml: cannot be written: "):
+        up.write_first(path)
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from services.cli import take_over
 from services.cli.old_bridge import DEFAULT_URL, OldBridge, read
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.settings import load
+from tests.support.full_disk import no_file_longer_than
 
 PLAIN = "registrationToken=a-token\nserverName=My DayZ Server\n"
 
@@ -174,6 +176,17 @@ def test_an_import_that_would_make_the_file_wrong_is_not_written(tmp_path: Path)
     with pytest.raises(ConfigError, match=r"relay\.toml, \[\[instance\]\] number 1, mod_keys: is missing"):
         take(tmp_path, PLAIN)
     assert path.read_text() == before and sorted(os.listdir(tmp_path)) == ["TakaroConfig.txt", "relay.toml"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file has no greatest size there")
+@pytest.mark.parametrize("before", [None, "# mine\n"])
+def test_an_import_that_finds_no_room_changes_nothing(tmp_path: Path, before: str | None) -> None:
+    path = tmp_path / "relay.toml"
+    if before:
+        path.write_text(before)
+    with no_file_longer_than(60), pytest.raises(ConfigError, match=r"relay\.toml: cannot be written: "):
+        take(tmp_path, PLAIN)
+    assert (path.read_text() if path.exists() else None) == before
 
 
 @pytest.mark.parametrize("name", ['a "quoted" \\ name', "emoji 😀 name"])
