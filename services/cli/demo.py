@@ -15,6 +15,7 @@ from services.cli.supervise import supervise
 from services.cli.supervisor import services, stop_on_signals
 from services.cli.terminal import program
 from services.relay.service import logs
+from services.relay.service.settings_names import ours
 from services.relay.service.under_up import LOCAL_TOKEN_FILE
 from services.sim.dayz.generations import Generation
 from services.sim.main import keep_asking, print_line, run_mod
@@ -70,8 +71,8 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
         text += "".join(map(_INSTANCE.format, Generation))
         config.write_text(text, encoding="utf-8")
         config.chmod(0o600)
-        # Settings of a real relay in our environment would beat the file.
-        own = {name: text for name, text in environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
+        # Settings of a real relay in our environment would beat the file, or fill its gaps.
+        own = {name: text for name, text in environ.items() if name not in ours(environ)}
         store, url = own_store.prepare(folder, store_place.find_server(None))
         programs = [store, *services(config, own, url)]
         peers = asyncio.create_task(_peers(takaro, folder, mods_port, admin_ports[0], stop))
