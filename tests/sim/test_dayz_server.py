@@ -2,9 +2,11 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,6 +16,7 @@ from services.sim.dayz.generations import Generation
 from services.sim.dayz.http import CallFailure, HttpClient, RequestFailed
 from services.sim.dayz.server import SimModConfig
 from services.sim.dayz.world import make_player
+from tests.support.certificates import make_certificate
 from tests.support.watched_dayz import WatchedDayz
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -148,6 +151,19 @@ async def test_a_refused_connection_fails_as_other() -> None:
 async def test_any_2xx_with_a_body_succeeds(relay: AnsweringRelay, answer: bytes) -> None:
     relay.answer = lambda request: answer
     assert await HttpClient(relay.url).get("/x") == b"ok"
+
+
+async def test_an_address_of_https_is_called_by_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cert, key = make_certificate(tmp_path, "localhost")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(cert, key)
+    relay = AnsweringRelay()
+    async with await asyncio.start_server(relay.handle, "127.0.0.1", 0, ssl=tls) as server:
+        client = HttpClient(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/k/secret")
+        with pytest.raises(RequestFailed):
+            await client.get("/x")  # nobody vouches for it
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        assert await client.get("/x") == b"{}"
 
 
 async def test_the_path_follows_the_base_and_a_get_has_two_headers(relay: AnsweringRelay) -> None:

@@ -72,7 +72,11 @@ class HttpClient:
             head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
         if expects:
             head += "Expect: 100-continue\r\n"
-        reader, writer = await asyncio.open_connection(url.hostname, url.port or 80, limit=_MAX_HEAD_BYTES)
+        tls = url.scheme == "https"
+        port = url.port or (443 if tls else 80)
+        reader, writer = await asyncio.open_connection(
+            url.hostname, port, limit=_MAX_HEAD_BYTES, ssl=tls or None
+        )
         try:
             writer.write(head.encode() + b"\r\n")
             status, headers = 100, dict[str, str]()
