@@ -77,10 +77,12 @@ def is_meant(question: str, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise ConfigError("nothing was deleted, for there is no terminal to ask at: add --yes if you mean it")
+    # Not to standard output: that may be a file, or JSON for a program.
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     with contextlib.suppress(EOFError):
-        if input(f"{question} [y/N] ").strip().lower() in ("y", "yes"):
+        if input().strip().lower() in ("y", "yes"):
             return True
-    print("nothing was deleted")
+    print("nothing was deleted", file=sys.stderr)
     return False
 
 
