@@ -13,6 +13,9 @@ import orjson
 from services.modapi.dialect import fields
 from services.modapi.dialect.identity import RECORD_KEYS, Contradiction, Identity, identity_of
 
+MOST_PLAYERS = 2_000
+"""Number of players remembered of one instance. A longer list of players is cut."""
+
 Person = dict[str, str]
 """A remembered player, with Takaro's field names: gameId, name, and if known steamId and platformId."""
 
@@ -27,7 +30,7 @@ class Roster:
     `contradicted` is called for each record that contradicts itself or a remembered player.
     """
 
-    def __init__(self, limit: int = 2_000, contradicted: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, limit: int = MOST_PLAYERS, contradicted: Callable[[], object] = lambda: None) -> None:
         self._limit = limit
         self.contradicted = contradicted
         self._people: dict[str, Person] = {}  # by gameId; the player seen last is the last one
