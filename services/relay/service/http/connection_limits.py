@@ -99,8 +99,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._caller = CallerConnection()
         self._address: str | None = None
         self._in_head = True
-        self._received = 0  # bytes of this request before the current chunk
-        self._chunk = 0
+        self._in_chunks = False  # the body of this request comes in chunks, with a trailer behind it
+        self._received = 0  # bytes of its head, or of its trailer, before the data that was just read
+        self._chunk = 0  # bytes of that data
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -127,6 +128,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         self._chunk = len(data)
+        body_bytes = len(self.cycle.body) if self._in_chunks else 0
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -137,7 +139,9 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._end(b"400 Bad Request", b'{"error":"this is not HTTP"}')
             return
         self._received += len(data)
-        if self._in_head and self._received > self._limits.header_bytes:
+        if self._in_chunks and len(self.cycle.body) > body_bytes:
+            self._received = 0
+        if (self._in_head or self._in_chunks) and self._received > self._limits.header_bytes:
             self._refuse_head()
         elif self.due_s == math.inf and self.cycle is not None and self.cycle.response_complete:
             # bytes that begin nothing, and have ended the keep-alive
@@ -166,8 +170,15 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.scope["method"] != "HEAD":
             self.cycle.transport = AnswerWriter(self.transport)  # type: ignore[assignment]  # all that it uses
 
+    def on_chunk_header(self) -> None:
+        """A chunk of the body begins, or its trailer: fields that nobody reads, and that are no headers."""
+        self._in_chunks = True
+        self._received = -self._chunk
+        self.headers = []
+
     def on_message_complete(self) -> None:
         self.due_s = math.inf
+        self._in_chunks = False
         super().on_message_complete()
         if self.cycle.response_complete:  # answered before its body was there: no other timer runs
             self.due_s = self.loop.time() + self.timeout_keep_alive

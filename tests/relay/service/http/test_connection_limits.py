@@ -31,7 +31,8 @@ SOON_S = 15.0
 
 
 async def answers(scope: Scope, receive: Receive, send: Send) -> None:
-    """Reads the body and says ok; "/early" answers before that, "/held?3" after 3 s."""
+    """Reads the body and says ok; "/early" answers before that, "/held?3" after 3 s, "/names" with the
+    names of the headers."""
     if scope["path"] == "/held":
         await asyncio.sleep(int(scope["query_string"]))
     more = scope["path"] != "/early"
@@ -40,8 +41,10 @@ async def answers(scope: Scope, receive: Receive, send: Send) -> None:
         if message["type"] == "http.disconnect":
             return
         more = message.get("more_body", False)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok"})
+    body = b"ok" if scope["path"] != "/names" else b" ".join(name for name, _ in scope["headers"])
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 class Served:
@@ -209,6 +212,43 @@ async def test_a_long_body_does_not_count_as_a_long_head(serve: Serve) -> None:
         assert b" 200 " in await stranger.says(
             b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
         )
+    assert not served.refused
+
+
+@pytest.mark.parametrize("drip", [b"a: b\r\n" * 500, b"x" * 3000], ids=["fields", "one field"])
+@pytest.mark.parametrize("path", [b"/", b"/early"])
+async def test_a_trailer_beyond_the_limit_of_a_head_is_refused(
+    serve: Serve, path: bytes, drip: bytes
+) -> None:
+    """The parser keeps the fields behind a body in chunks like those of a head."""
+    served = serve(header_bytes=4096)
+    stranger = await served.open()
+    stranger.writer.write(b"POST %b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" % path)
+    stranger.writer.write(b"2\r\nok\r\n0\r\nx:")
+    assert await stranger.closed_after_s(drip) < SOON_S
+    assert served.refused == {"header_bytes": 1}
+
+
+async def test_a_trailer_is_not_read_as_headers(serve: Serve) -> None:
+    """A caller behind a trusted proxy could name another address by it."""
+    stranger = await serve().open()
+    answer = await stranger.says(
+        b"POST /names HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"
+    )
+    assert answer.endswith(b"\r\n\r\ntransfer-encoding")
+
+
+async def test_a_long_body_in_chunks_and_a_short_trailer_are_taken(serve: Serve) -> None:
+    served = serve(header_bytes=1024)
+    head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"2000\r\n" + b"x" * 0x2000 + b"\r\n"
+    stranger = await served.open()
+    for _ in range(2):
+        stranger.writer.write(head)
+        for start in range(0, len(chunk), 2000):
+            stranger.writer.write(chunk[start : start + 2000])
+            await asyncio.sleep(0.02)  # each of them is a read of its own
+        assert b" 200 " in await stranger.says(chunk + b"0\r\nx: y\r\n\r\n")
     assert not served.refused
 
 
