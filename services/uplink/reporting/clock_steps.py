@@ -19,8 +19,8 @@ class ClockSteps:
     def saw(self, step: ClockStep, metrics: UplinkMetrics, now_s: float) -> None:
         """Logs and counts a step that an instance has noticed at `now_s` on boottime_s()."""
         ahead_s, size = step.after_ms / 1000 - now_s, span(abs(step.size_s))
-        if self._ahead_s is not None and abs(ahead_s - self._ahead_s) <= 2 * STEP_S:
-            return
+        if self._ahead_s is not None and abs(ahead_s - self._ahead_s) <= STEP_S:
+            return  # another instance has noticed it
         self._ahead_s = ahead_s
         direction = "forward" if step.size_s > 0 else "back"
         if step.between_ms is not None:

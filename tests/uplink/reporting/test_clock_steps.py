@@ -35,6 +35,17 @@ def test_each_step_is_logged_and_counted_once_for_all_instances(
     assert [registry.get_sample_value(name, {"direction": way}) for way in ("forward", "back")] == [2, 1]
 
 
+def test_a_small_step_back_after_one_forward_is_counted_once() -> None:
+    registry = CollectorRegistry()
+    steps, metrics = ClockSteps(), UplinkMetrics(registry)
+    for ahead_ms, size_ms, now_s in ((3_000, 3_000, 100), (0, -3_000, 200)):
+        after_ms = now_s * 1000 + ahead_ms
+        for reply_took_s in (0.0, 0.9):
+            steps.saw(ClockStep(after_ms - size_ms, after_ms, 0), metrics, now_s + reply_took_s)
+    name = "dayz_relay_store_clock_steps_total"
+    assert [registry.get_sample_value(name, {"direction": way}) for way in ("forward", "back")] == [1, 1]
+
+
 def test_a_step_forward_that_may_be_passed_time_is_logged_and_not_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
