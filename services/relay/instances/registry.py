@@ -148,7 +148,10 @@ class Registry:
         forgotten = []
         for member, due_ms in pairs(removals):
             slug = member.decode()
-            old = found.stored(slug)
+            try:
+                old = found.stored(slug)
+            except InstanceConflict:
+                continue  # the newer relay that wrote it deletes its data
             if old is None or old.removed_ms is None:
                 continue  # it was added again
             if self.records.age_s(old.removed_ms) < (float(due_ms) - old.removed_ms) / 1000:

@@ -373,6 +373,17 @@ async def test_an_unreadable_record_does_not_affect_others(registry: Registry, s
         await registry.remove("bad")
 
 
+async def test_an_unreadable_record_keeps_no_data_of_other_removed_instances(
+    registry: Registry, store: Store
+) -> None:
+    impatient = registry_of(store, purged_after_s=0.0)
+    for slug in ("one", "two"):
+        await registry.create(slug, f"Server {slug}")
+        await impatient.remove(slug, purge=True)
+    await store.send("HSET", INSTANCES, "one", "{}")
+    assert await registry.forget_removed() == ["two"]
+
+
 async def empty(store: Store) -> None:
     await store.send("DEL", INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, INSTANCES_REMOVALS)
 
