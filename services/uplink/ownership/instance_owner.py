@@ -254,6 +254,6 @@ class InstanceOwner:
             linked = renewal.mine and owned.status.state is LinkState.READY
             owned.activity.renewed(renewal.now_ms, renewal.watched if renewal.mine else "", linked=linked)
             if change is ContactChange.RESTARTED:
-                self._logger.info("the game server has started anew")
+                self._logger.info("the mod is heard of again: the game server may have started anew")
                 owned.mirror.game_restarted(boottime_s())
             owned.renewed(renewal)

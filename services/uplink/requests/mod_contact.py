@@ -9,7 +9,7 @@ from enum import Enum, auto, unique
 
 from services.relay.protocol.vocabulary import SILENT_AFTER_S
 
-RESTARTED_AFTER_S = 45.0  # no DayZ server restarts faster, and a running mod is never silent for so long
+RESTARTED_AFTER_S = 45.0  # no DayZ server restarts faster; without modapi a running mod is silent too
 
 
 @unique
@@ -18,7 +18,7 @@ class ContactChange(Enum):
 
     NONE = auto()
     SILENT = auto()  # the mod has been silent for SILENT_AFTER_S
-    RESTARTED = auto()  # the mod is back after RESTARTED_AFTER_S: the game server has started anew
+    RESTARTED = auto()  # the mod is back after RESTARTED_AFTER_S: the game server may have started anew
 
 
 class ModContact:

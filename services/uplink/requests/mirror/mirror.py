@@ -204,7 +204,7 @@ class Mirror:
                 self._changed[Action.LIST_BANS] = None
 
     def game_restarted(self, now_s: float) -> None:
-        """The game server has started anew: nobody is known to be online until the mod answers."""
+        """The game server may have started anew: nobody is known to be online until the mod answers."""
         self._online.clear()
         self._listed_s = None
         self._counted_s = now_s
