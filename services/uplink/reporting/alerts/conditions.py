@@ -90,21 +90,21 @@ RULES: dict[Condition, Rule] = {
 @dataclass
 class Watch:
     """The alerts of one instance. `reported`: those that have arrived, and since when (s, wall clock). What
-    is being sent does not change again until `settle` says whether it has arrived."""
+    is in `sending` does not change again until `settle` says whether it has arrived."""
 
     reported: dict[Condition, float]
     silent_after_s: float
     again_after_s: float = AGAIN_AFTER_S
     rules: Mapping[Condition, Rule] = field(default_factory=lambda: RULES)
+    sending: set[Condition] = field(default_factory=set)
     _changing: dict[Condition, float] = field(default_factory=dict)  # since when the rule for a change holds
-    _sending: set[Condition] = field(default_factory=set)
     _not_before_s: dict[Condition, float] = field(default_factory=dict)
 
     def transitions(self, slug: str, seen: Sighting, now_s: float, wall_s: float) -> list[Transition]:
         """The transitions to send after this sighting. `now_s` is on a clock that is never set."""
         found = []
         for condition, rule in self.rules.items():
-            if condition in self._sending:
+            if condition in self.sending:
                 continue
             since_s = self.reported.get(condition)
             began = since_s is None
@@ -116,7 +116,7 @@ class Watch:
                 rule.begins_for_s if began else rule.ends_for_s
             )
             if now_s >= max(due_s, self._not_before_s.get(condition, now_s)):
-                self._sending.add(condition)
+                self.sending.add(condition)
                 began_s = wall_s - rule.lasted_s(seen) if since_s is None else since_s
                 found.append(Transition(slug, condition, began, began_s, wall_s, seen))
         return found
@@ -124,7 +124,7 @@ class Watch:
     def settle(self, sent: Transition, arrived: bool, now_s: float) -> None:
         """Ends the sending of a transition. If it has not arrived anywhere, it is sent again after
         `again_after_s` if the condition still holds."""
-        self._sending.discard(sent.condition)
+        self.sending.discard(sent.condition)
         self._changing.pop(sent.condition, None)
         if not arrived:
             self._not_before_s[sent.condition] = now_s + self.again_after_s

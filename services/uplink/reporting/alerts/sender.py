@@ -118,9 +118,15 @@ class AlertSender:
         for slug in self._watches.keys() - found.keys():
             del self._watches[slug]
         new = [slug for slug in found if slug not in self._watches]
-        for slug, stored in zip(new, await asyncio.gather(*map(self._stored, new)), strict=True):
+        stored = await asyncio.gather(*map(self._stored, new))
+        # Messages of a watch that has ended, as while Redis was away, may still be on their way.
+        sending = {slug: set[Condition]() for slug in new}
+        for transition in self._under_way:
+            if transition.slug in sending:
+                sending[transition.slug].add(transition.condition)
+        for slug, reported in zip(new, stored, strict=True):
             self._watches[slug] = Watch(
-                stored, self._silent_after_s, self._times.again_after_s, self._times.rules
+                reported, self._silent_after_s, self._times.again_after_s, self._times.rules, sending[slug]
             )
         for slug, seen in found.items():
             with self._faults.contain(InstanceLogger(__name__, slug), FaultKind.LOOP):

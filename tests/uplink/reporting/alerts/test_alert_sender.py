@@ -149,6 +149,22 @@ async def test_a_failed_message_is_sent_again(store: Store, slug: str, hook: Hoo
     assert len(hook.bodies) == 4
 
 
+async def test_an_alert_on_its_way_is_not_repeated_after_its_instance_was_not_seen(
+    store: Store, slug: str, hook: Hook
+) -> None:
+    hook.answers = ["503 Away"] * 3
+    async with an_uplink(Alerts(discord_url=hook.url), store, first_pause_s=0.1) as uplink:
+        uplink.seen = {slug: REFUSED}
+        await until(lambda: hook.bodies)
+        uplink.seen = {}  # as while Redis is away
+        await uplink.many_looks()
+        assert not uplink.counted
+        uplink.seen = {slug: REFUSED}
+        await until(lambda: uplink.counted)
+        await uplink.many_looks()
+        assert uplink.counted == [("discord", True)]
+
+
 @pytest.mark.parametrize(
     ("answer", "tries"), [("500 Oops", 8), ("404 Gone", 1), ("302 Elsewhere", 1), ("no", 8)]
 )
