@@ -9,6 +9,7 @@ from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import BEATS, UPLINKS
 from services.relay.service.clocks import until_shared_s
 from services.relay.service.logs import CHANGE
+from services.relay.store.calls import ignore_error
 from services.relay.store.client import Script, Store, pairs
 from services.uplink.ownership.members import Members
 from services.uplink.reporting.metrics import UplinkMetrics
@@ -61,7 +62,7 @@ class Heartbeat:
     async def sign_off(self) -> frozenset[str]:
         """This uplink stops. Returns the other uplinks that are alive."""
         signing_off = self._store.send("HDEL", UPLINKS, self.members.own)
-        signing_off.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
+        signing_off.add_done_callback(ignore_error)
         # Not cancelled when the time is up: a cancelled call is not sent, and this one has to be.
         await asyncio.wait([signing_off], timeout=SIGN_OFF_WITHIN_S)
         return self.members.alive - {self.members.own}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from services.relay.protocol.dates import iso
 from services.relay.service.durations import exact
 from services.uplink.reporting.alerts.conditions import Condition, Transition
 
@@ -105,4 +106,4 @@ def _rest(transitions: Sequence[Transition]) -> str:
 
 
 def _iso(wall_s: float) -> str:
-    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return iso(datetime.fromtimestamp(wall_s, UTC))
