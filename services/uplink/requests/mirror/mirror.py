@@ -198,7 +198,7 @@ class Mirror:
             case Action.TELEPORT_PLAYER:
                 self._keep_position(game_id, {axis: args[axis] for axis in "xyz"}, now_s)
             case Action.GIVE_ITEM if game_id in inventories:
-                inventories[game_id] = inventories[game_id]._replace(at_s=_NEVER_S)
+                self._keep(Action.GET_PLAYER_INVENTORY, game_id, inventories[game_id]._replace(at_s=_NEVER_S))
             case Action.BAN_PLAYER | Action.UNBAN_PLAYER:
                 self._catalogues.pop(Action.LIST_BANS, None)
                 self._changed[Action.LIST_BANS] = None
@@ -210,7 +210,8 @@ class Mirror:
         self._counted_s = now_s
         self.players_changed = True
         for action, at_s in self._catalogues.items():  # stale at least, though mostly still right
-            self._catalogues[action] = min(at_s, now_s - READ_RULES[action].fresh_s - 1.0)
+            stale_s = self._catalogues[action] = min(at_s, now_s - READ_RULES[action].fresh_s - 1.0)
+            self._changed[action] = Kept(stale_s, b"")
 
     def _set_online(self, game_id: str, player: Mapping[str, Any], now_s: float) -> None:
         known, now = self._online.get(game_id), Kept(now_s, kept_json(player))

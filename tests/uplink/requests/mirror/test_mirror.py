@@ -194,6 +194,17 @@ def test_everything_outlives_a_restart_of_the_relay(mirror: Mirror) -> None:
         assert again.read(subject, NOW + 10) == mirror.read(subject, NOW + 10)
 
 
+def test_the_next_owner_knows_which_answers_are_out_of_date(mirror: Mirror) -> None:
+    mirror.take_answer(Subject(Action.LIST_ITEMS), [], NOW)
+    before = mirror.take_changes().mirror
+    mirror.take_write(Action.GIVE_ITEM, {"gameId": "ada", "item": "Apple"}, NOW + 1)
+    mirror.game_restarted(NOW + 1)
+    again = Mirror()
+    again.restore(before | mirror.take_changes().mirror, NOW + 2)
+    assert again.read(Subject(Action.LIST_ITEMS), NOW + 2).age is AnswerAge.STALE
+    assert again.read(inventory("ada"), NOW + 2).age is AnswerAge.UNKNOWN
+
+
 def test_changes_that_could_not_be_stored_come_again_unless_they_are_older(mirror: Mirror) -> None:
     lost = mirror.take_changes()
     mirror.take_answer(location("ada"), {"x": 9, "y": 9, "z": 9}, NOW + 1)
