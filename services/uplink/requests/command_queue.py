@@ -30,7 +30,7 @@ class CommandQueue:
         self.results = results
         self.metrics = results.metrics
         self._stream = results.stream
-        self._stalls = stalls
+        self.stalls = stalls
         self._ended = ended
         self._times = results.times
         self._loop = asyncio.get_running_loop()
@@ -40,7 +40,7 @@ class CommandQueue:
     async def ask(self, command: Command, *, request_waits: bool = True) -> Outcome:
         """Queues a command and waits for its result, no longer than `answer_within_s`. If this process stood
         still before, the request may have waited unread, and has that much less time."""
-        begun_s = time.monotonic() - self._stalls.waited_s(boottime_s())
+        begun_s = time.monotonic() - self.stalls.waited_s(boottime_s())
         pending = self.results.pending[command.operation_id] = PendingCommand()
         self.results.waited_for += request_waits
         if not self.lease.held:

@@ -159,8 +159,10 @@ class Reads:
             self._woken.set()
 
     async def _wait_for_mod(self, subject: Subject) -> Outcome:
-        """Waits for the mod's answer. Equal reads wait for one command."""
+        """Waits for the mod's answer. Equal reads wait for one command. If this process stood still before,
+        the request may have waited unread, and has that much less time."""
         action, game_id = subject
+        within_s = MOD_ANSWERS_WITHIN_S - self._command_queue.stalls.waited_s(boottime_s())
         waited_for = self._waited_for.get(subject)
         if waited_for is None:
             if self._refuses:
@@ -174,7 +176,7 @@ class Reads:
                 return failures.QUEUE_FULL
             waited_for = self._waited_for[subject] = asyncio.get_running_loop().create_future()
         self._queue_read(subject, Need.WAITED_FOR)
-        await asyncio.wait([waited_for], timeout=MOD_ANSWERS_WITHIN_S)
+        await asyncio.wait([waited_for], timeout=max(0.0, within_s))
         if waited_for.done():
             return waited_for.result()
         contact = self._command_queue.contact
