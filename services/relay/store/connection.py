@@ -16,11 +16,11 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, cast
 
-from hiredis import Reader, pack_command
+from hiredis import ProtocolError, Reader, pack_command
 
 from services.relay.store.durability import ServerFacts, server_facts_of
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable
@@ -88,9 +88,17 @@ class Connection(asyncio.Protocol):
             timer.cancel()
 
     async def ask(self, *commands: Sequence[Argument]) -> list[Any]:
-        """The replies to some commands."""
+        """The replies to some commands. A server that lets nobody in (maxclients, protected mode) says why
+        and closes, without having been asked: then that is in the ConnectionLost."""
         replies: list[Any] = []
-        await self.exchange([packed(command) for command in commands], replies, DIAL_TIMEOUT_S)
+        try:
+            await self.exchange([packed(command) for command in commands], replies, DIAL_TIMEOUT_S)
+        except ConnectionLost:
+            with suppress(ProtocolError):  # it is no Redis
+                said = replies[0] if replies else self._reader.gets()
+                if isinstance(said, RedisRefusal):
+                    raise ConnectionLost(str(said)) from None
+            raise
         return replies
 
     def say(self, command: Sequence[Argument]) -> None:

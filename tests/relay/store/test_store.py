@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,7 +17,7 @@ from pydantic import SecretStr
 from services.relay.instances.record_store import RecordStore
 from services.relay.instances.records import Record
 from services.relay.protocol.command_states import new_operation_id
-from services.relay.protocol.errors import StoreError, StoreRefused
+from services.relay.protocol.errors import NotCarriedOut, StoreError, StoreRefused
 from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, keys_of
 from services.relay.protocol.records import Command, GameEvent, Outcome
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
@@ -496,6 +497,30 @@ async def test_a_replica_is_never_taken_for_a_primary(own: Callable[..., RedisSe
     async with closing(Store(replica.url)) as store:
         with pytest.raises(StoreError, match="it is a replica"):
             await store.ping()
+
+
+async def test_a_server_that_lets_nobody_in_is_reported_with_its_reason(
+    own: Callable[..., RedisServer],
+) -> None:
+    server = own(maxclients="1")
+    with socket.socket(socket.AF_UNIX) as only:
+        only.connect(str(server.socket))
+        only.sendall(b"PING\r\n")
+        assert only.recv(16) == b"+PONG\r\n"
+        async with closing(Store(server.url)) as store:
+            with pytest.raises(NotCarriedOut, match="max number of clients"):
+                await store.ping()
+
+
+async def test_a_server_that_is_no_redis_is_reported_as_unreachable() -> None:
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+        async with closing(Store(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")) as store:
+            with pytest.raises(NotCarriedOut, match="127.0.0.1"):
+                await store.ping()
 
 
 @pytest.mark.parametrize("name", [r"\255", r"x\011role"])  # no UTF-8, and what Python takes for two lines
