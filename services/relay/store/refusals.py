@@ -88,15 +88,16 @@ def verdict_on(refusal: RedisRefusal) -> RefusalVerdict:
 
 def store_error(error: Exception) -> StoreError:
     """The error for the caller, in words for a person."""
+    unsent = isinstance(error, Unreachable)
     if isinstance(error, Unreachable) and error.refusal:
         error = error.refusal
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     text = text.partition(", with args")[0][:200]  # a server that lacks AUTH repeats the password there
     if not isinstance(error, RedisRefusal):
-        kind = NotCarriedOut if isinstance(error, Unreachable) else StoreError
+        kind = NotCarriedOut if unsent else StoreError
         return kind(f"Redis: {text}")
     code, _, rest = text.partition(" ")
     if code in _OPERATORS:
         return StoreRefused(f"{_WORDS[code]} ({rest})")
-    kind = NotCarriedOut if code in _CHECKED_FIRST else StoreError
+    kind = NotCarriedOut if unsent or code in _CHECKED_FIRST else StoreError
     return kind(_WORDS.get(code, f"Redis: {text}"))

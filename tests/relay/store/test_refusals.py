@@ -70,6 +70,7 @@ def test_an_error_for_a_person_is_one_line(error: Exception, words: str) -> None
         ),
         (Unreachable("127.0.0.1:1: refused"), True),
         (Unreachable("x", RedisRefusal("LOADING Redis is loading")), True),
+        (Unreachable("x", RedisRefusal("ERR DB index is out of range")), True),
         (ConnectionLost("the server closed the connection"), False),
         (RedisRefusal("WRONGTYPE Operation against a key"), False),  # a script has perhaps written before
         (RedisRefusal("ERR something"), False),
