@@ -177,8 +177,9 @@ class Sentinels(SinglePrimary):
             while True:
                 if news := failover_in(await subscribed.message(), self._url.service):
                     primary, replaced = news
-                    self._left[primary] = time.monotonic() + LEFT_FOR_S if replaced else 0.0
-                    if replaced:
+                    self._left.pop(primary, None)
+                    if replaced:  # the one that was left before may be the next
+                        self._left = {primary: time.monotonic() + LEFT_FOR_S}
                         self._leave()
         finally:
             subscribed.close()
