@@ -3,6 +3,7 @@
 import time
 from typing import NamedTuple
 
+from services.relay.protocol.keys import UNKNOWN_KEYS
 from services.relay.store.client import Store, pairs
 
 KEPT_S = 600  # how long a call is remembered
@@ -12,8 +13,6 @@ KEPT = 100  # number of calls that are remembered
 NOTED_EVERY_S = 5.0  # shortest time between two notes of one address
 
 NOTED_APART_S = 0.05  # between any two notes: a caller with many addresses costs Redis little
-
-_KEY = "relay:unknown-keys"
 
 
 class WrongKeyCall(NamedTuple):
@@ -43,14 +42,14 @@ class WrongKeyCalls:
         if len(self._noted_s) >= KEPT:
             self._noted_s.clear()
         self._noted_s[member] = self._last_s = now_s
-        self._store.send_unawaited("ZADD", _KEY, round(time.time() * 1000), member)
-        self._store.send_unawaited("ZREMRANGEBYRANK", _KEY, 0, -KEPT - 1)
-        self._store.send_unawaited("EXPIRE", _KEY, KEPT_S)
+        self._store.send_unawaited("ZADD", UNKNOWN_KEYS, round(time.time() * 1000), member)
+        self._store.send_unawaited("ZREMRANGEBYRANK", UNKNOWN_KEYS, 0, -KEPT - 1)
+        self._store.send_unawaited("EXPIRE", UNKNOWN_KEYS, KEPT_S)
 
     async def all(self) -> list[WrongKeyCall]:
         """The calls of the last KEPT_S, the newest first. Raises StoreError."""
         since_ms = round((time.time() - KEPT_S) * 1000)
-        found = await self._store.send("ZREVRANGEBYSCORE", _KEY, "+inf", since_ms, "WITHSCORES")
+        found = await self._store.send("ZREVRANGEBYSCORE", UNKNOWN_KEYS, "+inf", since_ms, "WITHSCORES")
         wrong_calls = []
         for member, at_ms in pairs(found):
             slug, _, address = member.decode().partition(" ")

@@ -14,9 +14,11 @@ WAKE_LEASES = "relay:wake:leases"  # the slug of an instance whose lease was rel
 WAKE_INSTANCES = "relay:wake:instances"  # the slug of an instance that was added, changed or removed
 WATCH = "relay:watch:"  # and a slug: its activity, while somebody watches (instances/activity.py)
 
+PROBES = "relay:wake:probe:"  # and a random word: what a subscriber publishes to itself (store/client.py)
+
 UPLINKS = "relay:uplinks"  # hash: the beats of each uplink that runs, by its name
 BEATS = "relay:beats"  # string: a number that grows while any uplink runs; if it falls, Redis has lost data
-IDENTIFIES = "relay:identifies"  # string: when the next turn to identify comes (scripts/identify_turn.lua)
+IDENTIFIES = "relay:identifies"  # string: how far the turns to identify reach ahead (identify_turn.lua)
 
 INSTANCES = "relay:{instances}:records"  # hash: slug -> an instance that is not in relay.toml (records.py)
 INSTANCES_IDENTITIES = "relay:{instances}:identities"  # hash: SHA-256 of an identity token -> stored instance
@@ -34,6 +36,7 @@ ADMIN_PORTS = "relay:admin-ports"
 """Sorted set: "<service> <machine> <port> <host>" of each admin port -> when it was last noted (s)."""
 
 ADMIN_TOKENS = "relay:admin-tokens"  # hash: name -> a token of the admin API (modapi/admin/tokens.py)
+UNKNOWN_KEYS = "relay:unknown-keys"  # sorted set: calls with a wrong key -> when (ms; wrong_keys.py)
 FORM_KEY = "relay:form-key"  # string: the key of the page's forms while it needs no token (page/access.py)
 CALL_ANSWERS = "relay:{calls}:answers"  # hash: a call with an Idempotency-Key -> its answer (repeats.py)
 CALL_TIMES = "relay:{calls}:times"  # sorted set: the same calls -> when they began (ms)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from services.relay.protocol.errors import NotCarriedOut, StoreError, StoreRefused
+from services.relay.protocol.keys import PROBES
 from services.relay.store.calls import CALL_TIMEOUT_S, PipelineTerms, Script, StoreCall, ignore_error
 from services.relay.store.clock import StoreClock
 from services.relay.store.connection import Argument, fail_late
@@ -30,7 +31,6 @@ T = TypeVar("T")
 CLOCK = Script("clock")  # Redis' clock: seconds and microseconds. Its key may be any of an instance.
 
 SUBSCRIBE_AGAIN_S = 1.0
-_PROBES = "relay:wake:probe:"
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class Store(Primaries):
         """Yields channels and messages. An empty message at first: it is subscribed. Raises StoreError, also
         if a hint to itself does not arrive: the server stands still, was cut off or is no primary any more.
         """
-        probe = _PROBES + secrets.token_hex(8)
+        probe = PROBES + secrets.token_hex(8)
         try:
             connection = await self._topology.dial_any()
         except Unreachable as error:

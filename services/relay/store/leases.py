@@ -1,6 +1,6 @@
 """The lease that gives an instance one owner, and the rules by which its holder trusts it.
 
-The lease is a record in Redis with a random token. Every script that acknowledges or trims compares it.
+The lease is a record in Redis with a random token. Every script that acknowledges events compares it.
 Takaro compares nothing, so there only time protects: the holder stops writing to the socket well before
 Redis can give the lease to another uplink (protocol.md R6).
 """

@@ -2,7 +2,7 @@
 
 Sentinels tell of a new primary about a second after they have made it one. Until then the old one accepts
 writes, and a replica that still follows it confirms them: all of that is lost (protocol.md R2). So the relay
-listens to every Sentinel, and leaves the primary as soon as one of them chooses its successor.
+listens to every Sentinel of redis.url, and leaves the primary as soon as one of them chooses its successor.
 
 redis-py's `Sentinel` is not used: it asks one Sentinel after the other (two silent ones took it 1.02 s, half
 of the time of a call), and believes the first that answers, even one that was cut off together with the old
