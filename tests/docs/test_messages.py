@@ -39,6 +39,7 @@ PUT_TOGETHER = {
     "not served: … has the same identity token": "relay/instances/definitions.py",
     "one of its mod keys opens … instead": "relay/instances/definitions.py",
     "an instance of this slug is stored in Redis too: relay.toml wins": "relay/instances/definitions.py",
+    "its mod is not let in: with several instances each needs a mod key": "relay/instances/definitions.py",
     "no instance yet: add an [[instance]] block with slug, name and identity_token to relay.toml, or run"
     " `dayz-relay instance add`": "relay/service/settings.py",
     "Redis has …: …. Fix: …": "relay/store/durability.py",

@@ -12,6 +12,8 @@ from services.relay.instances.records import AgeS, KeyDigest, Record, digest_of,
 from services.relay.protocol.vocabulary import Origin
 from services.relay.service.settings import Instance
 
+NOT_LET_IN = "its mod is not let in: with several instances each needs a mod key"
+
 
 @dataclass(frozen=True, slots=True)
 class DefinedInstance:
@@ -83,8 +85,7 @@ def merge(
     served = active(defined)
     for slug, definition in served.items() if len(served) > 1 else ():
         if not definition.keys:  # whose mod calls is unknown
-            locked = "its mod is not let in: with several instances each needs a mod key"
-            defined[slug] = replace(definition, note="; ".join(filter(None, (definition.note, locked))))
+            defined[slug] = replace(definition, note="; ".join(filter(None, (definition.note, NOT_LET_IN))))
     return defined
 
 

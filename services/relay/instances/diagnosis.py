@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
-from services.relay.instances.definitions import DefinedInstance
+from services.relay.instances.definitions import NOT_LET_IN, DefinedInstance
 from services.relay.instances.facts import Facts
 from services.relay.instances.wrong_keys import WrongKeyCall
 from services.relay.protocol.link_states import LinkState
@@ -147,8 +147,12 @@ def diagnose(
         return [Problem(ProblemCode.DISABLED, True, "it is disabled", fix)]
     if definition.note:
         fix = f"change relay.toml, or remove the stored instance: `dayz-relay instance remove {slug}`"
-        code = ProblemCode.ENTRY_CONFLICT if definition.keys else ProblemCode.NO_MOD_KEY
-        if definition.shadowed:
+        code = ProblemCode.ENTRY_CONFLICT
+        if definition.note.endswith(NOT_LET_IN):
+            code, fix = ProblemCode.NO_MOD_KEY, f"dayz-relay instance rotate {slug}"
+            if definition.origin is Origin.FILE:
+                fix = "give it `mod_keys` in relay.toml"
+        elif definition.shadowed:
             code = ProblemCode.NOT_SERVED
         found.append(Problem(code, code is not ProblemCode.ENTRY_CONFLICT, definition.note, fix))
     if definition.shadowed:  # it is not served: its mod and its link cannot be up

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import pytest
 from pydantic import SecretStr
 
-from services.relay.instances.definitions import DefinedInstance
-from services.relay.instances.diagnosis import Problem, diagnose, wrong_keys
+from services.relay.instances.definitions import NOT_LET_IN, DefinedInstance
+from services.relay.instances.diagnosis import Problem, ProblemCode, diagnose, wrong_keys
 from services.relay.instances.facts import Facts
 from services.relay.instances.records import KeyDigest
 from services.relay.instances.wrong_keys import WrongKeyCall
@@ -52,6 +52,13 @@ def test_a_server_that_is_up_has_no_problem() -> None:
             "not served: two",
             "instance remove one",
         ),
+        (
+            replace(ENTRY, keys=(), note=f"another; {NOT_LET_IN}"),
+            UP,
+            "not let in",
+            "`mod_keys` in relay.toml",
+        ),
+        (replace(STORED, keys=(), note=NOT_LET_IN), UP, "not let in", "dayz-relay instance rotate one"),
     ],
 )
 def test_each_problem_is_named_with_its_fix(
@@ -59,6 +66,11 @@ def test_each_problem_is_named_with_its_fix(
 ) -> None:
     (problem,) = diagnose(definition, facts, URL)
     assert problem.serious and what in problem.what and fix in problem.fix
+
+
+def test_the_only_server_is_not_down_for_want_of_a_key_because_another_entry_has_its_slug() -> None:
+    (problem,) = diagnose(replace(ENTRY, keys=(), note="stored in Redis too"), UP, URL)
+    assert problem.code is ProblemCode.ENTRY_CONFLICT and not problem.serious
 
 
 @pytest.mark.parametrize(("silent_s", "serious"), [(19, []), (21, [False]), (59, [False]), (61, [True])])
