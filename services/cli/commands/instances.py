@@ -87,7 +87,7 @@ async def show_config(relay: RelayApi, slug: Slug) -> Output:
         f"The relay does not show the mod key of {slug}: put in the one you have, or make one by"
         f" `{program()} instance rotate {slug}`."
     )
-    return Output(config, config["mod_config"], note="" if config["has_key"] else note)
+    return Output(config, config["mod_config"], note=note if "<mod key>" in config["mod_config"] else "")
 
 
 @at_relay(app, "set")

@@ -15,6 +15,7 @@ from services.relay.instances.definitions import active
 from services.relay.instances.facts import ServerCause
 from services.relay.instances.mod_config import MOD_CONFIG_PATH, mod_config, mod_url
 from services.relay.instances.registry import Issued
+from services.relay.protocol.vocabulary import Origin
 from services.relay.service.settings import Instance
 from services.relay.service.settings_warnings import equal_name, guessable
 
@@ -81,8 +82,10 @@ async def delete_server(
 @router.get("/{slug}/mod-config")
 async def get_mod_config(row: Row, request: Request, context: Context) -> models.ModConfig:
     """Show what goes into the mod's file."""
-    shown = row.definition.instance.mod_keys if request.state.role is models.Role.FULL else ()
-    key = shown[0].get_secret_value() if shown else "<mod key>"
+    keys = row.definition.instance.mod_keys
+    shown = keys if request.state.role is models.Role.FULL else ()
+    needs_key = keys or row.definition.origin is Origin.REDIS
+    key = shown[0].get_secret_value() if shown else "<mod key>" if needs_key else ""
     return models.ModConfig(
         mod_config=mod_config(mod_url(context.settings.modapi), key),
         mod_config_path=MOD_CONFIG_PATH,

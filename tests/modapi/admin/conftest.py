@@ -30,14 +30,15 @@ FILE = Instance(
 
 
 def client(
-    store: Store, token: str | None, local: str = "", *, raises: bool = True
+    store: Store, token: str | None, local: str = "", *, raises: bool = True, file: Instance = FILE
 ) -> tuple[AppClient, Directory]:
-    """A client with TOKEN, of an API whose `admin_token` is `token` and whose local token is `local`.
+    """A client with TOKEN, of an API whose `admin_token` is `token` and whose local token is `local`, of a
+    relay whose relay.toml has the server `file`.
 
     `raises`: a fault of the API is raised in the test, and not answered.
     """
     modapi = ModApi(admin_token=SecretStr(token) if token else None)
-    settings = Settings(instances=(FILE,), modapi=modapi)
+    settings = Settings(instances=(file,), modapi=modapi)
     directory = Directory(settings, None, {}, store, lambda _: None)
     metrics = ModapiMetrics(CollectorRegistry())
     pages = FastAPI(openapi_url=None)

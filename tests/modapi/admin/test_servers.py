@@ -17,6 +17,7 @@ from services.relay.protocol.keys import ADMIN_TOKENS, keys_of
 from services.relay.store.client import Store
 from services.relay.store.leases import Lease
 from tests.modapi.admin.conftest import FILE, TOKEN, client
+from tests.support.stored_instances import forget_instances
 from tests.support.waiting import until
 
 JSON = {"content-type": "application/json"}
@@ -395,6 +396,14 @@ async def test_the_mod_config_has_its_key_for_a_full_token(api: httpx.AsyncClien
     assert shown["has_key"] and '"RegistrationToken": "key-of-the-file-0123"' in shown["mod_config"]
     hidden = (await api.get(path, headers={"authorization": f"Bearer {made['token']}"})).json()
     assert not hidden["has_key"] and "/k/<mod key>" in hidden["mod_config"]
+
+
+async def test_the_mod_config_of_the_only_server_has_no_key_where_none_is_needed(store: Store) -> None:
+    await forget_instances(store)
+    keyless, _ = client(store, TOKEN, file=FILE.model_copy(update={"mod_keys": ()}))
+    async with keyless:
+        shown = (await keyless.get("/api/v1/servers/of-file/mod-config")).json()
+    assert "/k/" not in shown["mod_config"] and "<mod key>" not in shown["mod_config"]
 
 
 async def test_a_token_that_another_modapi_made_or_deleted_is_known_at_once(
