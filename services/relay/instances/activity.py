@@ -4,8 +4,8 @@ A watcher keeps a key in Redis alive. The owner sees the key with the next renew
 remembered activity first, then all that follows. Redis stores none of it: a lost message does not come again.
 
 The id of an entry is "<source>-<place>": the place is one or more numbers that grow within the source.
-Sources are the events that wait, the dead letters (accepted.py), and each run of an owner. They are the same
-for every modapi, so a reader can go on at another one.
+Sources are the events that wait, the dead letters (accepted.py), and each run of an owner or a modapi. They
+are the same for every modapi, so a reader can go on at another one.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ WATCH_AGAIN_S = 3.0  # time between two renewals of that key
 SEEN_NUMBERS = 5_000  # number of entries by which a watcher recognises what it has received already
 
 KEPT_RUNS = 8
-"""Number of runs in a cursor. An owner has one run, and so has each message that the relay sends itself."""
+"""Number of runs in a cursor. An owner has one run, and so has each modapi for its messages to a server."""
 
 _ID = re.compile(r"([a-z0-9]{1,16})((?:-\d{1,16}){1,3})", re.ASCII)
 _STREAMS = (EventState.WAITING, EventState.DEAD)

@@ -4,6 +4,8 @@ commands: modapi imports nothing of uplink, and messages are rare.
 
 import asyncio
 import contextlib
+import hashlib
+import itertools
 import secrets
 import time
 
@@ -21,6 +23,8 @@ MAX_MESSAGE_CHARS = 500
 
 READ_EVERY_S = 0.1
 READ_RESULTS = 200
+
+_SECRET, _NUMBERS = secrets.token_bytes(16), itertools.count(1)  # for the ids of entries (activity.py)
 
 
 def check_enabled(definition: DefinedInstance) -> None:
@@ -42,7 +46,8 @@ async def send_message(store: Store, slug: str, text: str, most_waiting: int) ->
     entry = ActivityEntry(
         "command", int(time.time() * 1000), command.action, command.args, word, took_ms, detail
     )
-    publish(store, slug, secrets.token_hex(4), [(1, entry)])
+    run = hashlib.blake2s(slug.encode(), key=_SECRET, digest_size=4).hexdigest()
+    publish(store, slug, run, [(next(_NUMBERS), entry)])
     return entry
 
 

@@ -18,7 +18,9 @@ from services.modapi.admin.tokens import AdminTokens
 from services.modapi.fleet.recent_activity import FleetActivity, RecentActivity
 from services.modapi.metrics import ModapiMetrics
 from services.relay.instances.accepted import SETTLED_MS
+from services.relay.instances.activity import KEPT_RUNS
 from services.relay.instances.facts import facts_of
+from services.relay.instances.messages import send_message
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Command, GameEvent, Outcome
@@ -232,6 +234,23 @@ async def test_commands_that_only_read_are_shown_on_request(api: AppClient, owne
         came.append([one.data["action"] for one in sent])
         await stream.hang_up()
     assert came == [["kickPlayer", "banPlayer"], *2 * [["kickPlayer", "getPlayers", "banPlayer"]]]
+
+
+async def test_many_messages_of_the_relay_make_a_stream_repeat_nothing(
+    api: AppClient, owner: OwningUplink, store: Store
+) -> None:
+    commands = f"/api/v1/servers/{FILE.slug}/commands"
+    stream = Stream(api.app, commands, authorization=BEARER)
+    owner.answer(Action.KICK_PLAYER, Outcome())
+    await stream.until(bool)
+    for _ in range(KEPT_RUNS + 1):
+        await send_message(store, FILE.slug, "Restart in a moment", most_waiting=0)
+    sent = await stream.until(lambda sent: len(sent) == KEPT_RUNS + 2)
+    await stream.hang_up()
+    owner.answer(Action.BAN_PLAYER, Outcome())
+    again = Stream(api.app, commands, authorization=BEARER, last_event_id=sent[-1].id)
+    assert [one.data["action"] for one in await again.until(bool)] == ["banPlayer"]
+    await again.hang_up()
 
 
 async def test_a_token_that_may_only_read_may_follow_until_it_is_deleted(api: AppClient) -> None:
