@@ -68,8 +68,9 @@ def show_help(words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     sys.excepthook = logs.uncaught
-    for closed in (name for name in ("stdout", "stderr") if getattr(sys, name) is None):
-        setattr(sys, closed, open(os.devnull, "w"))  # the caller gave none, as `>&-`
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # the caller gave none, as `>&-`
+            setattr(sys, name, open(os.devnull, mode, errors="backslashreplace"))
     if isinstance(sys.stdout, TextIOWrapper):  # a pipe on Windows takes only the letters of its code page
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -178,22 +178,29 @@ def test_a_full_disk_of_the_output_is_reported_in_one_line(tmp_path: Path, unbuf
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a child there has no numbered files to close")
-@pytest.mark.parametrize("closed", [1, 2])
-def test_a_closed_output_ends_no_command(tmp_path: Path, closed: int) -> None:
-    argv = [sys.executable, "-P", "-m", "services.cli", "check", "--json"]
-    environ = os.environ | {"TAKARO_SERVER_NAME": "My server", "TAKARO_IDENTITY_TOKEN": "identity-0123456789"}
+@pytest.mark.parametrize(
+    ("closed", "command", "code"),
+    [
+        (0, ["dlq", "drop", "a", "--all", "--url", "http://127.0.0.1:1"], 2),  # it would ask
+        (1, ["check", "--json"], 0),
+        (2, ["check", "--json"], 0),
+    ],
+)
+def test_a_closed_input_or_output_ends_no_command(
+    tmp_path: Path, closed: int, command: list[str], code: int
+) -> None:
     done = subprocess.run(
-        argv,
+        [sys.executable, "-P", "-m", "services.cli", *command],
         cwd=tmp_path,
-        env=environ,
-        stdout=subprocess.PIPE if closed == 2 else None,
-        stderr=subprocess.PIPE if closed == 1 else None,
+        env=os.environ | {"TAKARO_SERVER_NAME": "My server", "TAKARO_IDENTITY_TOKEN": "identity-0123456789"},
+        stdout=None if closed == 1 else subprocess.PIPE,
+        stderr=None if closed == 2 else subprocess.PIPE,
         preexec_fn=lambda: os.close(closed),
         text=True,
     )
-    assert done.returncode == 0
+    assert done.returncode == code
     assert "Traceback" not in (done.stderr or "")
-    assert closed == 1 or json.loads(done.stdout)
+    assert closed != 2 or code or json.loads(done.stdout)
 
 
 def test_no_file_is_needed_where_the_environment_describes_the_server(
