@@ -58,7 +58,8 @@ def held(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        (folder / store_place.CONF).unlink(missing_ok=True)
+        with suppress(OSError):
+            (folder / store_place.CONF).unlink()
         os.close(held)
 
 
@@ -71,7 +72,7 @@ def prepare(folder: Path, server: Path | None = None) -> tuple[Program, str]:
     """The store on `folder`, ready when it answers, and its url, which is a secret. Hold the lock.
 
     `server` None: the embedded Valkey. Ends an orphan first, and mends what a power cut has left of the
-    files. Raises ConfigError if it cannot.
+    files. Raises RelayError if it cannot: ConfigError if no restart can mend that.
     """
     folder = folder.resolve()
     for left in store_place.urls(folder):
@@ -81,12 +82,9 @@ def prepare(folder: Path, server: Path | None = None) -> tuple[Program, str]:
     try:
         for done in append_only_files.mend(folder):
             logger.warning("%s", done)
+        words, url = store_place.choose(folder, SETTINGS, server)
     except OSError as error:  # no ConfigError: with room on the disk the next start can do it
         raise RelayError(f"--data {folder}: cannot be used: {error.strerror}") from error
-    try:
-        words, url = store_place.choose(folder, SETTINGS, server)
-    except OSError as error:
-        raise ConfigError(f"--data {folder}: cannot be used: {error.strerror}") from error
     program = Program(
         server.stem if server else "valkey",
         (str(server or store_place.embedded()), *words),

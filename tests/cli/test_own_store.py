@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import redis
@@ -139,10 +140,16 @@ async def test_a_port_that_another_program_has_by_now_is_no_obstacle(tmp_path: P
         assert own_store.url(tmp_path) != f"redis://:left-behind@127.0.0.1:{port}"
 
 
-def test_settings_of_a_store_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+def test_settings_of_a_store_that_cannot_be_written_are_named_and_may_be_later(tmp_path: Path) -> None:
     (tmp_path / ".store.conf.new").mkdir()
-    with pytest.raises(ConfigError, match="--data .*: cannot be used: "):
+    with pytest.raises(RelayError, match="--data .*: cannot be used: ") as caught:
         own_store.prepare(tmp_path, Path(binaries()["redis"]))
+    assert not isinstance(caught.value, ConfigError)  # a restart, with room on the disk, may mend it
+
+
+def test_a_disk_that_became_read_only_hides_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with own_store.held(tmp_path):
+        monkeypatch.setattr(Path, "unlink", Mock(side_effect=OSError(errno.EROFS, "Read-only file system")))
 
 
 def test_a_missing_server_program_is_named() -> None:
