@@ -33,8 +33,8 @@ class Program:
     """What to run, in `folder` (None: where this process runs).
 
     `ready`, if given, is awaited before the next program is started.
-    `end`, if given, is called in a thread to end the program cleanly. If that raises ConfigError, the program
-    gets a signal.
+    `end`, if given, is called in a thread to end the program cleanly, before it gets a signal. It may raise
+    ConfigError.
     `mend`, if given, is called in a thread before it is started again, and told whether it ended by itself
     with an error. What it did is logged; a ConfigError ends all, for no restart mends that.
     """
@@ -145,7 +145,8 @@ async def _run(
 async def _ask_to_end(program: Program, process: processes.Process) -> None:
     if program.end:
         with suppress(ConfigError):
-            return await asyncio.to_thread(program.end)
+            await asyncio.to_thread(program.end)
+    # Also after a clean end: before the program listens, that finds nobody.
     processes.send(process, processes.ASK_TO_END)
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,17 @@ async def test_stopping_does_not_wait_for_readiness(diary: Diary) -> None:
     run.stop.set()
     assert await run.task == 0
     assert diary.told() == ["start store", "end store"]
+
+
+async def test_a_program_whose_own_end_finds_nobody_yet_gets_a_signal(
+    diary: Diary, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = replace(diary.program("store"), end=lambda: None)  # it does not listen yet
+    run = SupervisedRun(store, stop_within_s=5.0)
+    await until(lambda: diary.told() == ["start store"])
+    run.stop.set()
+    assert await run.task == 0
+    assert diary.told() == ["start store", "end store"] and caplog.messages == []
 
 
 async def test_a_killed_program_is_started_again_and_its_neighbour_is_left_alone(
