@@ -1,6 +1,7 @@
 """The limits at the mods' port, met over HTTP: what an instance may send, and what a stranger may try."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -9,7 +10,9 @@ import httpx
 import orjson
 import pytest
 
-from services.modapi.dialect.bodies import read_object
+from services.modapi import events
+from services.modapi.dialect.bodies import ReadBatch, read_batch, read_object
+from services.modapi.events import READ_AT_ONCE_BYTES
 from services.modapi.http import router
 from services.modapi.http.router import MAX_REGISTER_BYTES
 from services.relay.protocol.command_states import new_operation_id
@@ -177,6 +180,31 @@ async def test_an_instance_over_its_rate_limit_is_refused_and_others_are_not(
     assert posts <= 20, "a post counts for less than it is"
     assert await port.post(f"{slug}-b", logs(1)) == 200
     assert port.refused(next(iter(limit))) >= 1
+
+
+async def test_a_batch_costs_its_rate_also_if_its_mod_hangs_up_while_it_is_read(
+    serve: Serve, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, is_read, may_end = serve(events_per_s=3.0), threading.Event(), threading.Event()
+
+    def read_slowly(body: bytes, most: int) -> ReadBatch:
+        is_read.set()
+        may_end.wait(30)
+        return read_batch(body, most)
+
+    monkeypatch.setattr(events, "read_batch", read_slowly)
+    body = b"{" * READ_AT_ONCE_BYTES + b"}"
+    _, writer = await asyncio.open_connection("127.0.0.1", port.port)
+    head = f"POST /k/key-of-{slug}{EVENTS} HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    await asyncio.to_thread(is_read.wait, 30)
+    writer.close()
+    for _ in range(2):  # by then, the end of the connection is read as well
+        await port.call("GET", "/")
+    may_end.set()
+    counted = {"call": "events", "answer": "cut-short"}
+    await until(lambda: port.count("dayz_relay_mod_calls_total", **counted))
+    assert await port.post(slug, logs(1)) == 429
 
 
 async def test_a_catalogue_silences_nothing_else(serve: Serve, slug: str) -> None:
