@@ -14,7 +14,7 @@ from services.relay.instances.directory import Directory
 from services.relay.instances.facts import Facts, facts_of, facts_of_all
 from services.relay.instances.mod_config import mod_url
 from services.relay.instances.wrong_keys import WrongKeyCall, WrongKeyCalls
-from services.relay.protocol.errors import NoSuchInstance
+from services.relay.protocol.errors import NoSuchInstance, StoreError
 from services.relay.service.faults import FaultKind, OwnFaults
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import ModApi
@@ -34,7 +34,7 @@ class FleetFacts(NamedTuple):
 
 
 class FleetView:
-    """All servers, with what is known of them now. 13 fields: its parts, and what it read last."""
+    """All servers, with what is known of them now. 14 fields: its parts, and what it read last."""
 
     def __init__(self, directory: Directory, store: Store, modapi: ModApi, faults: OwnFaults) -> None:
         self._faults = faults
@@ -48,6 +48,7 @@ class FleetView:
         self.last = FleetFacts({}, [], {})  # what the last `rows` has read
         self._read_s = -math.inf
         self._read_of: Mapping[str, DefinedInstance] = {}
+        self._failed = (-math.inf, "")  # when the last read that failed did so, and why
         self._reading = asyncio.Lock()
         self.stopping = asyncio.Event()
 
@@ -61,14 +62,25 @@ class FleetView:
 
     async def rows(self) -> dict[str, ServerRow]:
         """All servers by slug, not older than FRESH_S or the last known change. Raises StoreError."""
+        asked_s = time.monotonic()
         async with self._reading:
-            defined = self.directory.defined
-            if not self.directory.complete.is_set():  # those in Redis are missing
-                defined = await self.directory.current()
-            if defined is not self._read_of or time.monotonic() - self._read_s >= FRESH_S:
-                self.last = await self._read(defined)
-                self._read_of, self._read_s = defined, time.monotonic()
+            failed_s, why = self._failed
+            if failed_s >= asked_s:  # while this reader waited: its own read would fail 2 s later
+                raise StoreError(why)
+            try:
+                await self._renew()
+            except StoreError as error:
+                self._failed = time.monotonic(), str(error)
+                raise
             return self.last.rows
+
+    async def _renew(self) -> None:
+        defined = self.directory.defined
+        if not self.directory.complete.is_set():  # those in Redis are missing
+            defined = await self.directory.current()
+        if defined is not self._read_of or time.monotonic() - self._read_s >= FRESH_S:
+            self.last = await self._read(defined)
+            self._read_of, self._read_s = defined, time.monotonic()
 
     async def find_changes(self) -> None:
         """Numbers what has changed. Raises StoreError."""
