@@ -37,6 +37,9 @@ MAX_VERSION_CHARS = 40
 ADDRESS_EVERY_S = 5.0
 """Shortest time between two writes of the mod's address, which may change with each call."""
 
+NOTED_AGAIN_S = 300.0
+"""Time after which an address and a length of holds that stay the same are written again."""
+
 
 class ModPresence:
     """The mod of one instance. Stores in `data` what uplink and the page show of it."""
@@ -54,8 +57,10 @@ class ModPresence:
     def called(self, kind: CallKind, address: str) -> None:
         """The mod has made a call, from this address."""
         boot_s = boottime_s()
-        if address != self._address and boot_s - self._address_noted_s >= ADDRESS_EVERY_S:
+        every_s = ADDRESS_EVERY_S if address != self._address else NOTED_AGAIN_S
+        if boot_s - self._address_noted_s >= every_s:
             self._address, self._address_noted_s = address, boot_s
+            self._hold_ms = -1  # written again with the next poll
             self._data.note_mod("address", address)
         if self.last_contact_s is None:
             self._logger.info("the mod is there")

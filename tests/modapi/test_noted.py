@@ -4,10 +4,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from services.modapi import served_instance
 from services.modapi.http.calls import CallKind
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instance import ServedInstance
 from services.relay.instances.facts import facts_of
+from services.relay.protocol.keys import keys_of
+from services.relay.service.clocks import boottime_s
 from services.relay.service.logs import InstanceLogger
 from services.relay.service.settings import Instance
 from services.relay.store.client import Store
@@ -48,3 +51,18 @@ async def test_a_registration_is_a_contact(store: Store, slug: str) -> None:
     instance.mod.called(CallKind.REGISTER, "10.0.0.9")
     facts = await until(lambda: facts_of(store, slug), met=lambda facts: facts.silent_s is not None)
     assert facts.silent_s < 60
+
+
+async def test_a_note_that_was_lost_is_stored_again_after_some_minutes(
+    store: Store, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = served(store, slug)
+    instance.mod.called(CallKind.POLL, "192.0.2.1")
+    await until(lambda: facts_of(store, slug), met=lambda facts: facts.hold_ms)
+    await store.send("DEL", keys_of(slug).mod)
+    instance.mod.called(CallKind.POLL, "192.0.2.1")
+    assert (await facts_of(store, slug)).address == ""
+    monkeypatch.setattr(served_instance, "boottime_s", lambda: boottime_s() + served_instance.NOTED_AGAIN_S)
+    instance.mod.called(CallKind.POLL, "192.0.2.1")
+    facts = await facts_of(store, slug)
+    assert (facts.address, facts.hold_ms) == ("192.0.2.1", 700)

@@ -152,7 +152,8 @@ class InstanceData:
         await self._store.send("HSET", self._keys.link, *fields)
 
     def note_mod(self, field: str, value: str | int) -> None:
-        """Stores `version`, `hold_ms` or `address` of the mod. It may be lost: later calls store it again."""
+        """Stores `version`, `hold_ms` or `address` of the mod. It may be lost: later calls store the last two
+        again, and the mod names its version at the next start of its game server."""
         self._store.send_unawaited("HSET", self._keys.mod, field, value)
 
     def note_contact(self) -> None:
