@@ -127,7 +127,7 @@ class SocketSession:
         await asyncio.wait((self.ended,), timeout=after_s)
         if not (self.ended.done() or self._leaving):
             self._move(LinkTrigger.ASKED_AGAIN)
-            await self._identify()
+            await self._identify_or_end()
 
     async def _identify_or_end(self) -> None:
         try:

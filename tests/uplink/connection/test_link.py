@@ -456,6 +456,24 @@ async def test_an_error_that_lies_unread_is_read_before_its_event_is_acknowledge
     await linked.arrived(*range(100))
 
 
+async def test_a_fault_while_a_lost_server_is_identified_again_leaves_no_socket_unidentified(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await linked.owner()
+    announce, faults = owner.lease.announce_identify, [ValueError("a fault of the relay")]
+
+    async def broken_once() -> bool:
+        if faults:
+            raise faults.pop()
+        return await announce()
+
+    monkeypatch.setattr(owner.lease, "announce_identify", broken_once)
+    linked.takaro.faults.internal_errors(times=1)
+    await linked.append(1)
+    await linked.arrived(1)
+    assert len(linked.takaro.identifies(linked.identity)) == 2
+
+
 # Somebody else with the same identity
 
 
