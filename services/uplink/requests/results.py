@@ -77,10 +77,10 @@ class ResultReader:
             if self._soon:
                 self._soon.cancel()
                 self._soon = None
-            found = await until_redis_answers(self._read)
+            more = await until_redis_answers(self._read)
             if self._unclaimed:
                 await until_redis_answers(self._delete_unclaimed)
-            if found:
+            if more:
                 continue
             if self.pending and not self.lease.held and self._soon is None:
                 wake = partial(self.wake, at_once=True)
@@ -88,7 +88,7 @@ class ResultReader:
             await self._woken.wait()
 
     async def _read(self) -> bool:
-        """Hands on our own results and deletes them. False: there were none at all. Raises StoreError."""
+        """Hands on our own results and deletes them. True: there may be more. Raises StoreError."""
         now_s = time.monotonic()
         if now_s - self._found_s > self.times.kept_s:
             self._through = ""
@@ -106,7 +106,7 @@ class ResultReader:
             self._through, self._found_s = found[-1][0], now_s
         if ours:
             self.stream.delete_results(ours)
-        return bool(found)
+        return len(found) == READ_RESULTS  # those that come later have a hint of their own
 
     async def _delete_unclaimed(self) -> None:
         """The owner deletes results that no request has received in time. Raises StoreError."""

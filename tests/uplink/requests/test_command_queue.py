@@ -31,11 +31,13 @@ from tests.support.waiting import until
 
 
 class WatchedStream(CommandStream):
-    """Counts the reads that found results."""
+    """Counts the reads: all, and those that found results."""
 
+    all_reads = 0
     reads = 0
 
     async def results(self, after: str, count: int) -> list[tuple[str, str, Outcome]]:
+        self.all_reads += 1
         found = await super().results(after, count)
         self.reads += bool(found)
         return found
@@ -157,7 +159,6 @@ async def test_results_of_refreshes_are_read_together_and_others_at_once(shared:
     await owner.lease.renew()
     refreshes = [owner.ask(request_waits=False) for _ in range(8)]
     await shared.handed(8)
-    # Together: after it has found results, it reads at once again.
     await asyncio.gather(*(shared.complete(operation_id, "a refresh") for operation_id, _ in refreshes))
     await asyncio.gather(*(answer for _, answer in refreshes))
     assert owner.stream.reads <= 2  # two, if a moment of reading lies between them
@@ -170,6 +171,19 @@ async def test_a_result_that_a_request_waits_for_is_read_at_once(shared: SharedS
     await shared.handed(1)
     await shared.complete(operation_id, "for Takaro")
     assert await asyncio.wait_for(answer, 30.0) == Outcome("for Takaro")
+
+
+async def test_results_are_read_once_for_each_hint(shared: SharedStream) -> None:
+    owner = shared.begin()
+    await owner.lease.renew()
+    await until(lambda: owner.stream.all_reads == 1)  # as it starts
+    operation_id, answer = owner.ask()
+    await shared.handed(1)
+    await shared.complete(operation_id, "for Takaro")
+    await answer
+    for _ in range(5):  # another read would have come before the last of these
+        await shared.store.ping()
+    assert owner.stream.all_reads == 2
 
 
 async def _none_left(shared: SharedStream) -> bool:
