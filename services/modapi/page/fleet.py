@@ -22,7 +22,7 @@ FILTERS = {
 SORTS: dict[str, tuple[str, Callable[[ServerRow], Any], bool]] = {
     "state": ("State", lambda row: list(ServerState).index(row.state), False),
     "name": ("Server", lambda row: row.definition.instance.name.casefold(), False),
-    "contact": ("Last contact", lambda row: _or(row.facts.silent_s, 1e12), False),
+    "contact": ("Last contact", lambda row: -(row.facts.contact_ms or 0), False),
     "link": ("Takaro", lambda row: row.facts.link == LinkState.READY, False),
     "players": ("Players", lambda row: row.facts.players or 0, True),
     "backlog": ("Waiting", lambda row: (row.facts.events, row.facts.oldest_s or 0), True),
@@ -98,7 +98,3 @@ def fragments(
         "summary": render("fleet_summary", fleet=fleet_of(rows, ())),
         "table": render("fleet_table", days=days, any=bool(rows), shown=shown, view=view, sorts=SORTS),
     }
-
-
-def _or(value: float | None, other: float) -> float:
-    return other if value is None else value
