@@ -175,8 +175,8 @@ async def online_players(store: Store, slug: str) -> OnlinePlayers:
     if not isinstance(players, list):
         return OnlinePlayers(None, [])
     known = [player for player in players if isinstance(player, dict) and "gameId" in player]
-    fields = (f"{Action.GET_PLAYER_LOCATION}:{player['gameId']}" for player in known)
-    positions = await asyncio.gather(*(store.send("HGET", key, field) for field in fields))
+    fields = [f"{Action.GET_PLAYER_LOCATION}:{player['gameId']}" for player in known]
+    positions = await store.send("HMGET", key, *fields) if fields else []
     shown = [
         {**player, "position": _read(stored)[1]} for player, stored in zip(known, positions, strict=True)
     ]
