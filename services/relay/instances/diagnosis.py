@@ -107,23 +107,26 @@ def wrong_keys(
     call.
     """
     enabled = {slug: known for slug, known in facts.items() if not defined[slug].disabled}
+    contact_ms = {slug: known.contact_ms or 0 for slug, known in enabled.items()}
     added_ms = {slug: defined[slug].added_ms for slug in enabled}
+    slugs_at: dict[str, list[str]] = {}
+    for slug, known in enabled.items():
+        slugs_at.setdefault(known.address, []).append(slug)
     named: dict[str, WrongKeyCall] = {}
     unknown = []
     for call in wrong_calls:
+        possible = slugs_at.get(call.address, [])
+        if call.slug:
+            possible = [call.slug] if call.slug in enabled else []
         missed = [
             slug
-            for slug, known in enabled.items()
-            if call.at_ms - (known.contact_ms or 0) > LATER_MS
-            and call.at_ms >= added_ms[slug]
-            and (slug == call.slug if call.slug else known.address == call.address)
+            for slug in possible
+            if call.at_ms - contact_ms[slug] > LATER_MS and call.at_ms >= added_ms[slug]
         ]
         if len(missed) == 1:
             named.setdefault(missed[0], call)
-        elif not call.slug and not any(
-            known.address == call.address and (known.contact_ms or 0) - call.at_ms > LATER_MS
-            for known in enabled.values()
-        ):  # no mod has called from there with the right key since then
+        elif not call.slug and not any(contact_ms[slug] - call.at_ms > LATER_MS for slug in possible):
+            # no mod has called from there with the right key since then
             unknown.append(call)
     silent = [slug for slug, known in enabled.items() if known.is_silent and slug not in named]
     since_ms = min((added_ms[slug] for slug in silent), default=math.inf)
