@@ -47,7 +47,8 @@ class DeadLetters:
 
     async def all_ids(self) -> list[str]:
         """The ids of all that there are now, in the order in which they came."""
-        return [letter.id for letter in reversed(await self.newest(MAX_DEAD_EVENTS))]
+        # Redis trims whole nodes of the stream, so it may have some more than MAX_DEAD_EVENTS.
+        return [letter.id for letter in reversed(await self.newest(2 * MAX_DEAD_EVENTS))]
 
     async def after(self, id: str, count: int) -> list[DeadLetter]:
         """Up to `count` dead letters newer than this id ("": from the first one on), the oldest first."""
