@@ -28,6 +28,8 @@ from services.relay.protocol.errors import NotCarriedOut, StoreError
 
 MAX_ENTRIES = 100
 
+_TOO_MANY_WATCHED = f"{MOST_WATCHED} servers are watched already"
+
 Limit = Annotated[int, Query(ge=1, le=MAX_ENTRIES)]
 LastEventId = Annotated[
     str, Header(max_length=500, description="of a stream: the `id` of the last message that was received")
@@ -57,11 +59,11 @@ async def list_events(
 ) -> models.EventList | StreamResponse:
     """List the last events: those that wait for Takaro, and those that have ended.
 
-    Ended ones are known while somebody looks. The first call may take two seconds. With `Accept:
-    text/event-stream` the answer is a stream of messages `event`: the last ones, the oldest first, then new
-    ones. With `Last-Event-ID` it goes on behind that message, at any modapi, without a repeat or a gap as
-    long as not more than 50 events have ended meanwhile, which is what the relay remembers of a server; of
-    more, the oldest are left out.
+    Ended ones are known while somebody looks, at 100 servers at most. The first call may take two seconds.
+    With `Accept: text/event-stream` the answer is a stream of messages `event`: the last ones, the oldest
+    first, then new ones. With `Last-Event-ID` it goes on behind that message, at any modapi, without a repeat
+    or a gap as long as not more than 50 events have ended meanwhile, which is what the relay remembers of a
+    server; of more, the oldest are left out.
     """
     if wanted(request):
         return await _stream(context, row, {"event"}, limit, request, last_event_id)
@@ -80,7 +82,8 @@ async def list_commands(
     ] = False,
     last_event_id: LastEventId = "",
 ) -> models.CommandList | StreamResponse:
-    """List the last commands that change the game, from Takaro or from this relay.
+    """List the last commands that change the game: Takaro's, and messages that this relay has sent while
+    somebody looked.
 
     With `Accept: text/event-stream` the answer is a stream, as for events.
     """
@@ -121,6 +124,8 @@ async def list_half_hours(row: Row, context: Context) -> models.HalfHourList:
 
 async def _entries(context: AdminContext, row: ServerRow, kind: str, limit: int) -> list[ActivityEntry]:
     entries = await context.fleet.recent.known(row.slug, row.facts)
+    if entries is None:
+        raise ApiError(ErrorCode.TOO_MANY_STREAMS, _TOO_MANY_WATCHED)
     of_kind = [entry for entry in entries if entry.kind == kind]
     return sorted(of_kind, key=lambda entry: entry.at_ms, reverse=True)[:limit]
 
@@ -132,7 +137,7 @@ async def _stream(
     cursor = Cursor(last_event_id)
     followed = await context.fleet.recent.follow(row.slug, row.facts, goes_on=bool(cursor))
     if followed is None:
-        raise ApiError(ErrorCode.TOO_MANY_STREAMS, f"{MOST_WATCHED} servers are watched already")
+        raise ApiError(ErrorCode.TOO_MANY_STREAMS, _TOO_MANY_WATCHED)
 
     async def found() -> Messages:
         directory = context.fleet.directory

@@ -71,8 +71,11 @@ class RecentActivity:
         ended = watched.entries[::-1] if watched else []  # a window has one time: its newest event first
         return [*ended, *undelivered(waits, ended)]
 
-    async def known(self, slug: str, facts: Facts) -> list[ActivityEntry]:
-        """The same, but waits for what the owner remembers if nobody has looked before. Raises StoreError."""
+    async def known(self, slug: str, facts: Facts) -> list[ActivityEntry] | None:
+        """The same, but waits for what the owner remembers if nobody has looked before. None: too many
+        servers are watched. Raises StoreError."""
+        if self._watching(slug) is None:
+            return None
         await self._remembered(slug, facts)
         return await self.now(slug, facts)
 

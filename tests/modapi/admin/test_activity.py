@@ -6,13 +6,16 @@ from typing import Any
 
 import httpx
 import orjson
+import pytest
 
+from services.modapi.fleet import recent_activity
 from services.relay.instances.activity import ActivityEntry, publish
 from services.relay.protocol.keys import keys_of
 from services.relay.protocol.records import Outcome
 from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Store
 from services.relay.store.command_stream import CommandStream
+from services.relay.store.event_stream import MAX_DEAD_EVENTS
 from services.relay.store.leases import Lease
 from tests.modapi.admin.conftest import FILE
 from tests.support.waiting import until
@@ -133,6 +136,24 @@ async def test_dead_letters_are_listed_in_pages_shown_and_dropped(
         assert (gone.status_code, gone.json()["code"]) == (404, "dead_letter_not_found")
     assert (await api.delete(f"{SERVER}/dead-letters")).json() == {"dropped": 2}
     assert (await api.get(f"{SERVER}/dead-letters")).json()["dead_letters"] == []
+
+
+async def test_all_dead_letters_are_dropped_also_where_redis_keeps_some_more(
+    api: httpx.AsyncClient, store: Store
+) -> None:
+    await store.send("DEL", KEYS.dead)
+    count = MAX_DEAD_EVENTS + 50
+    await asyncio.gather(*(add_dead_letter(store, b"{}") for _ in range(count)))
+    assert (await api.delete(f"{SERVER}/dead-letters")).json() == {"dropped": count}
+
+
+async def test_lists_of_servers_beyond_those_that_can_be_watched_are_refused(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent_activity, "MOST_WATCHED", 0)
+    for kind in ("events", "commands"):
+        answer = await api.get(f"{SERVER}/{kind}")
+        assert (answer.status_code, answer.json()["code"]) == (503, "too_many_streams")
 
 
 async def test_a_dead_letter_that_can_be_read_now_is_taken_in_again(
