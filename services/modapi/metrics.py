@@ -65,6 +65,9 @@ class ModapiMetrics(MetricTable):
     streams_cut_off = counter(
         "dayz_relay_api_streams_cut_off_total", "Streams that were ended because their reader did not read."
     )
+    wrong_admin_tokens = counter(
+        "dayz_relay_wrong_admin_tokens_total", "Calls of the admin API, and logins, with an unknown token."
+    )
     held = counter("dayz_relay_polls_held_total", "Held polls, by how they ended.", ended=Ending)
 
     def __init__(self, registry: CollectorRegistry) -> None:

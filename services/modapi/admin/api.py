@@ -49,9 +49,9 @@ _tokens = APIRouter(prefix="/tokens", tags=["tokens"], route_class=OnceRoute)
 
 def add_api(pages: FastAPI, context: AdminContext) -> None:
     """Adds `/api/v1`, and the paths of the version before, to the admin port."""
-    tokens = context.tokens
-    pages.mount("/api/v1", AdminAuthentication(make_api(context), tokens, problems.response, {}))
-    old = AdminAuthentication(old_api.make_api(context), tokens, old_api.refusal, old_api.SUPERSEDED)
+    known = context.tokens, context.metrics
+    pages.mount("/api/v1", AdminAuthentication(make_api(context), *known, problems.response, {}))
+    old = AdminAuthentication(old_api.make_api(context), *known, old_api.refusal, old_api.SUPERSEDED)
     pages.mount("/api", old)
 
 

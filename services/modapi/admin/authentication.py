@@ -4,6 +4,7 @@ This comes before FastAPI, which would read a body before it checks the sender. 
 admin port: it refuses requests whose senders have gone.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
@@ -16,11 +17,16 @@ from services.modapi.admin.problems import ApiError, ErrorCode, code_of, respons
 from services.modapi.admin.tokens import AdminTokens
 from services.modapi.http.mod_call import arrival_of, read_body
 from services.modapi.http.refusals import CutShort, TooLarge
+from services.modapi.metrics import ModapiMetrics
 from services.relay.protocol.errors import StoreError
+from services.relay.service.http.addresses import source_of
 from services.relay.service.http.client import RELAY_HEADER
+from services.relay.service.logs import about
 
 MAX_BODY_BYTES = 64 * 1024
 OPEN_PATH = "/openapi.json"
+
+logger = logging.getLogger(__name__)
 
 Refusal = Callable[[ErrorCode, str], ASGIApp]
 
@@ -33,10 +39,16 @@ class AdminAuthentication:
     """
 
     def __init__(
-        self, app: ASGIApp, tokens: AdminTokens, refusal: Refusal, headers: Mapping[str, str]
+        self,
+        app: ASGIApp,
+        tokens: AdminTokens,
+        metrics: ModapiMetrics,
+        refusal: Refusal,
+        headers: Mapping[str, str],
     ) -> None:
         self._app = app
         self._tokens = tokens
+        self._metrics = metrics
         self._refusal = refusal
         self._headers = {RELAY_HEADER: version("dayz-relay"), **headers}
 
@@ -47,16 +59,28 @@ class AdminAuthentication:
             await send(message)
 
         if scope["type"] == "http" and scope["path"].removeprefix(scope.get("root_path", "")) != OPEN_PATH:
+            token = bearer_of(Headers(scope=scope)) or ""
             try:
-                token = bearer_of(Headers(scope=scope)) or ""
                 role = await self._tokens.check(token, scope["method"])
                 scope.setdefault("state", {}).update(role=role, token=token)
                 receive = await _with_whole_body(scope, receive)
             except (ApiError, StoreError) as error:
+                if token and code_of(error) is ErrorCode.WRONG_TOKEN:
+                    note_wrong_token(self._metrics, Request(scope))
                 return await self._refusal(code_of(error), str(error))(scope, receive, send_named)
             except CutShort:
                 return
         await self._app(scope, receive, send_named)
+
+
+def note_wrong_token(metrics: ModapiMetrics, request: Request) -> str:
+    """Counts a wrong token, logs it once a minute for each source of calls, and returns that source."""
+    metrics.wrong_admin_tokens.inc()
+    address = request.client.host if request.client else "?"
+    source = source_of(address)
+    extra = about(f"wrong admin token {source}", "wrong admin token")
+    logger.warning("from %s: a wrong admin token was refused", address, extra=extra)
+    return source
 
 
 def token_of(request: Request) -> str:

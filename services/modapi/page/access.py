@@ -18,15 +18,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.modapi.admin.authentication import bearer_of
+from services.modapi.admin.authentication import bearer_of, note_wrong_token
 from services.modapi.admin.models import Role
 from services.modapi.http.mod_call import read_body
 from services.modapi.http.rate_limits import WrongKeys
 from services.modapi.http.refusals import CutShort, TooLarge
+from services.modapi.metrics import ModapiMetrics
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import FORM_KEY
 from services.relay.protocol.limits import Limits
-from services.relay.service.http.addresses import source_of
 from services.relay.store.client import Store
 
 SESSION_S = 12 * 3600
@@ -73,11 +73,14 @@ class PageAccess:
     """Lets readers in by session, by Bearer, or without any token while only this machine can reach the port
     (`loopback`)."""
 
-    def __init__(self, token: str | None, limits: Limits, store: Store, *, loopback: bool) -> None:
+    def __init__(
+        self, token: str | None, limits: Limits, store: Store, metrics: ModapiMetrics, *, loopback: bool
+    ) -> None:
         self.is_open = token is None
         self._digest = _digest(token or secrets.token_hex())
         self._secret = hmac.digest(self._digest, b"dayz-relay forms", "sha256").hex()
         self._store = store
+        self._metrics = metrics
         self._open_form_key = secrets.token_hex(16)
         self._is_key_kept = False
         self._loopback = loopback
@@ -151,8 +154,7 @@ class PageAccess:
 
     def count_wrong_token(self, request: Request) -> bool:
         """Counts one more wrong token of this address. True: they are too many; the right one still opens."""
-        address = request.client.host if request.client else "?"
-        return not self._wrong.count(source_of(address), time.monotonic())
+        return not self._wrong.count(note_wrong_token(self._metrics, request), time.monotonic())
 
     async def _reader(self, request: Request) -> Reader | None:
         headers = request.headers

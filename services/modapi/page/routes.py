@@ -32,7 +32,7 @@ def add_page(app: FastAPI, context: AdminContext) -> None:
     modapi = context.settings.modapi
     token = modapi.admin_token.get_secret_value() if modapi.admin_token else None
     limits, loopback = context.settings.limits, is_loopback(modapi.admin_host)
-    access = PageAccess(token, limits, context.store, loopback=loopback)
+    access = PageAccess(token, limits, context.store, context.metrics, loopback=loopback)
     pages = Pages(context)
     forms = Forms(access, context, pages)
     for_readers = access.for_readers

@@ -30,7 +30,13 @@ FILE = Instance(
 
 
 def client(
-    store: Store, token: str | None, local: str = "", *, raises: bool = True, file: Instance = FILE
+    store: Store,
+    token: str | None,
+    local: str = "",
+    *,
+    raises: bool = True,
+    file: Instance = FILE,
+    registry: CollectorRegistry | None = None,
 ) -> tuple[AppClient, Directory]:
     """A client with TOKEN, of an API whose `admin_token` is `token` and whose local token is `local`, of a
     relay whose relay.toml has the server `file`.
@@ -40,7 +46,7 @@ def client(
     modapi = ModApi(admin_token=SecretStr(token) if token else None)
     settings = Settings(instances=(file,), modapi=modapi)
     directory = Directory(settings, None, {}, store, lambda _: None)
-    metrics = ModapiMetrics(CollectorRegistry())
+    metrics = ModapiMetrics(registry or CollectorRegistry())
     pages = FastAPI(openapi_url=None)
     add_api(pages, AdminContext(directory, store, settings, metrics, local))
     headers = {"authorization": f"Bearer {TOKEN}"}

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.modapi.admin.models import ServerCause, ServerState
 from services.modapi.admin.problems import RAISED, ErrorCode
@@ -64,6 +65,19 @@ async def test_without_a_token_nobody_gets_in(api: httpx.AsyncClient, headers: d
     assert (answer.status_code, code(answer)) == (401, "wrong_token")
     assert answer.headers["www-authenticate"] == "Bearer"
     assert "after `Bearer`" in answer.json()["detail"] and "*" not in answer.json()["detail"]
+
+
+async def test_a_wrong_token_is_counted_and_logged_with_its_address(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = CollectorRegistry()
+    made, _ = client(store, TOKEN, registry=registry)
+    async with made:
+        for token in ("a-guessed-token", TOKEN):
+            await made.get("/api/v1/tokens", headers={"authorization": f"Bearer {token}"})
+    [line] = [record.getMessage() for record in caplog.records if "admin token" in record.getMessage()]
+    assert "from 127.0.0.1: " in line and "guessed" not in caplog.text
+    assert registry.get_sample_value("dayz_relay_wrong_admin_tokens_total") == 1
 
 
 async def test_where_there_is_no_token_the_answer_says_how_to_set_one(store: Store) -> None:

@@ -220,10 +220,12 @@ async def test_a_token_may_be_pasted_with_the_white_space_around_it(store: Store
 
 
 async def test_too_many_wrong_tokens_are_refused_and_the_right_one_never(store: Store, slug: str) -> None:
-    async with page(store, slug) as client:
+    registry = CollectorRegistry()
+    async with page(store, slug, registry=registry) as client:
         answers = [(await log_in(client, "wrong")).status_code for _ in range(80)]
         assert answers[0] == 401 and answers[-1] == 429
         assert (await log_in(client)).status_code == 303
+    assert registry.get_sample_value("dayz_relay_wrong_admin_tokens_total") == 80
 
 
 async def test_a_login_from_another_site_is_refused(store: Store, slug: str) -> None:
