@@ -89,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return failed(first)
         if not isinstance(first, OSError):
             raise
-        if first.errno in (errno.EPIPE, errno.ENOSPC) and first.filename is None:
+        closed_pipe = errno.EINVAL if sys.platform == "win32" else errno.EPIPE  # bpo-35754
+        if first.errno in (closed_pipe, errno.EPIPE, errno.ENOSPC) and first.filename is None:
             return _output_closed(first)
         # Typer writes into the home.
         if "--install-completion" not in (sys.argv if argv is None else argv):

@@ -1,5 +1,6 @@
 """The words of `dayz-relay` and what it ends with."""
 
+import errno
 import io
 import json
 import os
@@ -175,6 +176,22 @@ def test_a_full_disk_of_the_output_is_reported_in_one_line(tmp_path: Path, unbuf
     assert done.returncode == 1
     assert "dayz-relay: the output cannot be written: No space left on device\n" in done.stderr
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
+def test_an_output_that_nobody_reads_any_more_ends_a_command_silently_on_windows_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Closed(io.FileIO):
+        encoding = "utf-8"
+
+        def write(self, _: object) -> int:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    with Closed(tmp_path / "output", "w") as output:
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+        monkeypatch.setattr(sys, "stdout", output)
+        monkeypatch.setattr(sys, "platform", "win32")
+        assert main(["version"]) == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a child there has no numbered files to close")
