@@ -63,8 +63,9 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
         asyncio.get_running_loop().call_later(seconds, stop.set)
     mods_port, *admin_ports = free_ports(3)
     tokens = {REGISTRATION_TOKEN}
+    lines: asyncio.Queue[str] = asyncio.Queue()
     async with TakaroSim(
-        registration_tokens=tokens, sync_s=SYNC_S, on_line=partial(_say, "takaro")
+        registration_tokens=tokens, sync_s=SYNC_S, on_line=partial(_say, lines, "takaro")
     ) as takaro:
         config = folder / "relay.toml"
         text = _SECTIONS.format(takaro.url, REGISTRATION_TOKEN, mods_port, *admin_ports)
@@ -75,14 +76,21 @@ async def _demo(folder: Path, seconds: float | None, environ: Mapping[str, str])
         own = {name: text for name, text in environ.items() if name not in ours(environ)}
         store, url = own_store.prepare(folder, store_place.find_server(None))
         programs = [store, *services(config, own, url)]
-        peers = asyncio.create_task(_peers(takaro, folder, mods_port, admin_ports[0], stop))
+        peers = asyncio.create_task(_peers(takaro, lines, folder, mods_port, admin_ports[0], stop))
         peers.add_done_callback(lambda _: stop.set())
         code = await supervise(programs, stop, kill)
         await peers
     return code
 
 
-async def _peers(takaro: TakaroSim, folder: Path, port: int, admin_port: int, stop: asyncio.Event) -> None:
+async def _peers(
+    takaro: TakaroSim,
+    lines: asyncio.Queue[str],
+    folder: Path,
+    port: int,
+    admin_port: int,
+    stop: asyncio.Event,
+) -> None:
     """The simulated game servers, and the people in front of Takaro, until `stop`."""
     # A mod registers once per boot and never again (protocol.md M2): modapi must listen by then.
     await _until_open(port, stop)
@@ -90,6 +98,7 @@ async def _peers(takaro: TakaroSim, folder: Path, port: int, admin_port: int, st
         tasks = [
             group.create_task(_say_where_to_look(folder, admin_port)),
             group.create_task(keep_asking(takaro)),
+            group.create_task(_print(lines)),
         ]
         for generation in Generation:
             mod_key = f"demo-mod-key-{generation}"
@@ -99,7 +108,7 @@ async def _peers(takaro: TakaroSim, folder: Path, port: int, admin_port: int, st
                 rate=EVENTS_PER_S,
                 players=PLAYERS,
                 registration_token=mod_key,
-                on_line=partial(_say, f"dayz {generation}"),
+                on_line=partial(_say, lines, f"dayz {generation}"),
             )
             tasks.append(group.create_task(mod))
         await stop.wait()
@@ -129,5 +138,11 @@ async def _until_open(port: int, stop: asyncio.Event) -> None:
         await asyncio.sleep(0.05)
 
 
-def _say(who: str, text: str) -> None:
-    print_line(f"{who:<12} {text}")
+def _say(lines: asyncio.Queue[str], who: str, text: str) -> None:
+    lines.put_nowait(f"{who:<12} {text}")
+
+
+async def _print(lines: asyncio.Queue[str]) -> None:
+    """In one task: an output that takes no more ends the demo, and not a connection of a simulator."""
+    while True:
+        print_line(await lines.get())

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import httpx
 import pytest
@@ -54,14 +55,16 @@ class UpProcess:
 
 
 @contextmanager
-def dayz_relay(folder: Path, *argv: str, environ: dict[str, str] | None = None) -> Iterator[UpProcess]:
+def dayz_relay(
+    folder: Path, *argv: str, environ: dict[str, str] | None = None, errors: IO[str] | int = subprocess.STDOUT
+) -> Iterator[UpProcess]:
     clean = {name: text for name, text in os.environ.items() if not name.startswith(("RELAY_", "TAKARO_"))}
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "services.cli", *argv],
         cwd=folder,
         env={**clean, **ANY_PORTS, "TMPDIR": str(folder), **(environ or {})},
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=errors,
         text=True,
     )
     # A line that never comes ends as a failed test, not as a hung one.
@@ -72,7 +75,9 @@ def dayz_relay(folder: Path, *argv: str, environ: dict[str, str] | None = None) 
     finally:
         watchdog.cancel()
         process.kill()
-        process.communicate()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -206,3 +211,13 @@ def test_the_demo_ends_by_itself_after_the_given_time(tmp_path: Path) -> None:
     with dayz_relay(tmp_path, "demo", "--seconds", "1") as relay:
         assert relay.process.wait(timeout=60) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_whose_output_nobody_reads_any_more_ends_without_a_traceback(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with said.open("w") as errors, dayz_relay(tmp_path, "demo", errors=errors) as relay:
+        relay.until("identified")
+        assert relay.process.stdout is not None
+        relay.process.stdout.close()
+        assert relay.process.wait(timeout=60) == 1
+    assert "Traceback" not in said.read_text() and "fail" not in said.read_text()
