@@ -88,8 +88,9 @@ eval "$(dayz-relay completion bash)"
 ```
 """,
     "To look at it": """\
-Colours are written only to terminals, and none with `NO_COLOR`. Through a pipe lines are neither cut nor
-wrapped. Times are local, in JSON they are UTC.
+Colours are written only to terminals, and none with `NO_COLOR`. Through a pipe no line is wrapped. A name of
+more than 28 columns and a detail of more than 70 are cut, but not with `--json`. Times are local, in JSON
+they are UTC.
 
 ```bash
 dayz-relay status --once

@@ -86,7 +86,7 @@ Part = str | Text | Rows
 
 
 def show(*parts: Part) -> None:
-    """Print them below each other. Through a pipe nothing is cut, wrapped or coloured."""
+    """Print them below each other. Through a pipe nothing is wrapped, coloured, or cut to a width."""
     console = console_for(sys.stdout)
     if console.is_terminal:
         console.print(*parts, sep="\n")

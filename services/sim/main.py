@@ -3,8 +3,8 @@
 import asyncio
 import random
 import sys
+import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from services.sim.dayz.events import Channel
@@ -50,7 +50,7 @@ def print_line(text: str) -> None:
     shown = "".join(character if character.isprintable() else " " for character in text)
     if len(shown) > MAX_LINE:
         shown = shown[:MAX_LINE] + "…"
-    sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} {shown}\n")
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {shown}\n")
     sys.stdout.flush()
 
 

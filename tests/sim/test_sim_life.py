@@ -3,15 +3,18 @@
 import asyncio
 import random
 import re
+import sys
+import time
 from collections.abc import Coroutine
 from contextlib import closing, suppress
 from typing import Any
 
 import orjson
+import pytest
 
 from services.sim.dayz.generations import Generation
 from services.sim.dayz.server import DayzServer, SimModConfig
-from services.sim.main import happen, run_mod, run_takaro
+from services.sim.main import happen, print_line, run_mod, run_takaro
 from tests.support.watchers import Watchers
 
 
@@ -23,6 +26,19 @@ async def history(seed: int) -> list[bytes]:
         happen(game, chance, players=6)
         assert len(game.world.players) <= 6
     return [re.sub(rb'"timestamp":"[^"]*"', b"", event) for event in written]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its clock cannot be set for one process")
+def test_a_line_has_the_time_of_day_here_as_the_log_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as at:
+        at.setenv("TZ", "Pacific/Kiritimati")
+        time.tzset()
+        print_line("hello")
+        hour = time.strftime("%H")
+    time.tzset()
+    assert capsys.readouterr().out.startswith(f"{hour}:")
 
 
 async def test_the_same_seed_gives_the_same_events_of_all_six_types() -> None:

@@ -96,6 +96,10 @@ async def test_a_wrong_registration_token_is_refused_and_the_socket_stays(takaro
         assert "gameServerId" in await identify_again(socket)
 
 
+def test_an_ipv6_address_stands_in_brackets() -> None:
+    assert TakaroSim(registration_tokens={TOKEN}, host="::1", port=9).url == "ws://[::1]:9/"
+
+
 async def test_a_name_is_taken_once_by_the_simulated_takaro_of_people_too() -> None:
     async with (
         TakaroSim(registration_tokens={TOKEN}) as sim,

@@ -81,7 +81,8 @@ class TakaroSim:
 
     @property
     def url(self) -> str:
-        return f"ws://{self._host}:{self._port}/"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"ws://{host}:{self._port}/"
 
     def is_connected(self, identity_token: str) -> bool:
         """Some open socket is bound to this identity."""
