@@ -35,9 +35,12 @@ def make_app(
     @app.get("/health")
     async def health(request: Request, response: Response) -> dict[str, Any]:
         instance = served_instances.instances.get(request.state.slug)
-        if instance is None:
+        if instance is None and not served_instances.complete():
+            response.status_code = 503
+            return {"ok": False, "error": "the servers are not known yet: Redis is away"}
+        if instance is None:  # a wrong key does not get here (http/router.py)
             response.status_code = 401
-            return {"ok": False, "error": "unknown key: call /k/<mod key>/health"}
+            return {"ok": False, "error": "no key: call /k/<mod key>/health"}
         return await _health(served_instances.store, instance)
 
     return ModRouter(app, served_instances, metrics, trusted)

@@ -250,7 +250,17 @@ async def test_health_has_the_shape_of_the_old_bridge(modapi: ModapiOfTwo) -> No
     assert (health["ok"], health["identified"], health["gameServerId"]) == (True, True, "the-id")
     assert (health["pendingOperations"], health["pendingEvents"]) == (0, 0)
     assert health["lastPollAt"] and health["lastModContactAt"]
-    assert (await modapi.call("GET", "/health")).status_code == 401  # two servers: whose health?
+
+
+async def test_health_without_a_right_key_says_what_is_wrong(modapi: ModapiOfTwo) -> None:
+    async def told(path: str) -> tuple[int, str]:
+        answer = await modapi.call("GET", path)
+        return answer.status_code, answer.json()["error"].partition(":")[0]
+
+    assert await told("/health") == (401, "no key")  # two servers: whose health?
+    assert await told("/k/no-such-key/health") == (401, "unknown key")
+    modapi.served_instances.complete = lambda: False  # this may be the key of a stored server
+    assert await told("/k/no-such-key/health") == (503, "the servers are not known yet")
 
 
 async def test_a_repeat_is_recognised_although_some_of_it_could_not_be_read(modapi: ModapiOfTwo) -> None:
