@@ -129,7 +129,7 @@ class EventIntake:
                 if isinstance(fit, DeadEvent):
                     became = fit
                 else:
-                    if fit is not raw:
+                    if fit is not raw and fit != raw:
                         self._metrics.beyond("text_chars")
                     became = map_event(fit, self._roster, received)
                     is_unknown = type(became) is DeadEvent and became.reason in _PLAYER_NOT_KNOWN

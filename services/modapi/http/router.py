@@ -163,7 +163,7 @@ class ModRouter:
         instance.mod.called(CallKind.POLL, call.address)
         polled = await instance.polls.answer(call.arrival.connection, call.raise_if_given_up)
         if polled.answer is None:
-            raise CutShort
+            return self._refused(CutShort(), call)._replace(held_s=polled.held_s)
         return ModAnswer(200, polled.answer, held_s=polled.held_s)
 
     async def _result(self, call: ModCall) -> ModAnswer:

@@ -155,6 +155,16 @@ async def test_a_long_text_is_cut(serve: Serve, slug: str) -> None:
     assert port.refused("text_chars") == 1
 
 
+async def test_a_text_of_few_characters_and_many_bytes_is_whole_and_not_counted(
+    serve: Serve, slug: str
+) -> None:
+    port = serve(text_chars=200)
+    assert await port.post(slug, orjson.dumps([{"type": "log", "msg": "ä" * 200}])) == 200
+    [event] = await port.stored(slug)
+    assert event["data"]["msg"] == "ä" * 200
+    assert port.refused("text_chars") == 0
+
+
 @pytest.mark.parametrize(
     ("limit", "path", "body"),
     [

@@ -231,6 +231,19 @@ async def test_a_mod_that_hung_up_before_its_answer_repeats_without_doubling(mod
     assert len(await modapi.stored(modapi.slug)) == 1
 
 
+async def test_the_time_of_a_hold_is_no_latency_also_if_the_mod_hangs_up(modapi: ModapiOfTwo) -> None:
+    modapi.served_instances.instances[modapi.slug].polls.open()
+    _, mod = await asyncio.open_connection("127.0.0.1", modapi.port)
+    since_s = time.monotonic()
+    mod.write(f"GET /k/{KEY}/gameserver/x/poll HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await asyncio.sleep(0.5)  # of 0.7 s for which it is held
+    mod.close()
+    counted = {"call": "poll", "answer": "cut-short"}
+    await until(lambda: modapi.count("dayz_relay_mod_calls_total", **counted))
+    passed_s = time.monotonic() - since_s
+    assert modapi.count("dayz_relay_mod_call_seconds_sum", call="poll") < passed_s / 2
+
+
 async def test_two_equal_lines_that_were_both_answered_are_two_lines(modapi: ModapiOfTwo) -> None:
     for _ in range(2):
         await modapi.call("POST", f"/k/{KEY}{EVENTS}", content=LOG)
