@@ -41,6 +41,10 @@ def make_app(
         if instance is None:  # a wrong key does not get here (http/router.py)
             response.status_code = 401
             return {"ok": False, "error": "no key: call /k/<mod key>/health"}
+        if limit := instance.rate_limits.beyond(time.monotonic()):
+            metrics.beyond(limit)
+            response.status_code = 429
+            return {"ok": False, "error": "more calls than this server may make"}
         return await _health(served_instances.store, instance)
 
     return ModRouter(app, served_instances, metrics, trusted)

@@ -192,6 +192,18 @@ async def test_an_instance_over_its_rate_limit_is_refused_and_others_are_not(
     assert port.refused(next(iter(limit))) >= 1
 
 
+async def test_health_of_an_instance_counts_as_a_call_of_it(serve: Serve, slug: str) -> None:
+    """It asks Redis, like a poll."""
+    port = serve(requests_per_s=0.1)
+
+    async def health() -> int:
+        return (await port.call("GET", f"/k/key-of-{slug}/health")).status_code
+
+    assert [await health() for _ in range(2)] == [200, 429]
+    assert (await port.call("GET", f"/k/key-of-{slug}-b/health")).status_code == 200
+    assert port.refused("requests_per_s") == 1
+
+
 async def test_a_batch_costs_its_rate_also_if_its_mod_hangs_up_while_it_is_read(
     serve: Serve, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
