@@ -13,11 +13,8 @@ import orjson
 from services.modapi.dialect.dead import Reason, dead
 from services.modapi.dialect.repair import MAX_REPAIR_CHARS, clean, decode, load
 from services.relay.protocol.errors import RelayError
-from services.relay.protocol.limits import Limits
+from services.relay.protocol.limits import DEFAULT_LIMITS, Limits
 from services.relay.protocol.records import DeadEvent
-
-MAX_EVENTS = 5_000
-"""Number of events read of one batch; a mod sends at most 50. The rest becomes one dead letter."""
 
 # The start of an event: an object with a key, after a comma or another object. Nothing else has this form,
 # because inside a string of good JSON the quote is escaped, and no event has a list of objects. Broken JSON
@@ -38,8 +35,9 @@ class ReadBatch(NamedTuple):
     repaired: bool
 
 
-def read_batch(body: bytes, most: int = MAX_EVENTS) -> ReadBatch:
-    """Reads the first `most` events of `{"events":[…]}`, a list, or one event. Never raises."""
+def read_batch(body: bytes, most: int = DEFAULT_LIMITS.batch_events) -> ReadBatch:
+    """Reads the first `most` events of `{"events":[…]}`, a list, or one event. The rest becomes one dead
+    letter; a mod sends at most 50. Never raises."""
     repaired, rest = False, ""
     try:
         value = _strictly_read(body)

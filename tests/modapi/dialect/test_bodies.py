@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.modapi.dialect.bodies import MAX_EVENTS, UnreadableBody, read_batch, read_object
+from services.modapi.dialect.bodies import UnreadableBody, read_batch, read_object
+from services.relay.protocol.limits import DEFAULT_LIMITS
 from services.relay.protocol.records import DeadEvent
 
 LOG = {"type": "log", "msg": "a"}
@@ -155,8 +156,9 @@ def test_a_body_that_is_nothing_at_all_is_one_dead_event_cut_short() -> None:
 
 
 def test_events_beyond_the_limit_are_put_aside_as_one() -> None:
-    batch = read(orjson.dumps([LOG] * (MAX_EVENTS + 3)))
-    assert len(batch.events) == MAX_EVENTS
+    most = DEFAULT_LIMITS.batch_events
+    batch = read(orjson.dumps([LOG] * (most + 3)))
+    assert len(batch.events) == most
     assert [event.reason for event in batch.dead] == ["too-many-events"]
 
 
