@@ -86,12 +86,12 @@ async def watch(
 async def _keep_watched(store: Store, slug: str, watched_ms: int, again_s: float) -> None:
     """Keeps the watcher's key alive. The name in it is new, so the owner publishes what it remembers."""
     key, name = keys_of(slug).watched, secrets.token_hex(4)
-    await until_redis_answers(lambda: store.send("SET", key, name, "PX", watched_ms))
+    await until_redis_answers(lambda: store.write("SET", key, name, "PX", watched_ms))
     while True:
         await asyncio.sleep(again_s)
         with contextlib.suppress(StoreError):
             if not await store.send("PEXPIRE", key, watched_ms):
-                await store.send("SET", key, name, "PX", watched_ms)
+                await store.write("SET", key, name, "PX", watched_ms)
 
 
 def _new(body: bytes, seen: dict[tuple[str, int], None]) -> list[ActivityEntry]:

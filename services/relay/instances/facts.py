@@ -83,7 +83,7 @@ async def facts_of_all(store: Store, slugs: Sequence[str]) -> dict[str, Facts]:
 def note_failed(store: Store, slug: str, operation_id: str, now_ms: int) -> None:
     """Stores that a write failed now, by Redis' clock. It may be lost."""
     key = keys_of(slug).failed
-    store.send_unawaited("ZADD", key, now_ms, operation_id)
+    store.write_unawaited("ZADD", key, now_ms, operation_id)
     store.send_unawaited("ZREMRANGEBYSCORE", key, 0, now_ms - FAILED_KEPT_MS)
     store.send_unawaited("ZREMRANGEBYRANK", key, 0, -MOST_FAILED - 1)
     store.send_unawaited("EXPIRE", key, 2 * FAILED_KEPT_MS // 1000)
@@ -149,12 +149,12 @@ class InstanceData:
 
     async def write_link(self, info: LinkInfo) -> None:
         fields = ("state", info.state, "game_server_id", info.game_server_id, "why", info.why)
-        await self._store.send("HSET", self._keys.link, *fields)
+        await self._store.write("HSET", self._keys.link, *fields)
 
     def note_mod(self, field: str, value: str | int) -> None:
         """Stores `version`, `hold_ms` or `address` of the mod. It may be lost: later calls store the last two
         again, and the mod names its version at the next start of its game server."""
-        self._store.send_unawaited("HSET", self._keys.mod, field, value)
+        self._store.write_unawaited("HSET", self._keys.mod, field, value)
 
     def note_contact(self) -> None:
         """Stores that the mod has called now. It may be lost: the mod's next call stores it again."""

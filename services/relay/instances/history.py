@@ -135,7 +135,7 @@ class LinkedTime:
         if not seconds:
             return
         number = self._counted_ms // 1000 // LENGTH_S
-        self._store.send_unawaited("HINCRBY", self._key, number, seconds)
+        self._store.write_unawaited("HINCRBY", self._key, number, seconds)
         if number != self._written_to:
             self._written_to = number
             self._store.send_unawaited("HDEL", self._key, *range(number - 2 * KEPT, number - KEPT))

@@ -85,7 +85,7 @@ class RecordStore:
         now_s = boottime_s()
         self.clock.observe(now_ms, asked_s, now_s)
         if due := self.clock.due_dump(now_s, CLOCK_STORED_EVERY_S):
-            self._store.send_unawaited("SET", keys.INSTANCES_CLOCK, due)
+            self._store.write_unawaited("SET", keys.INSTANCES_CLOCK, due)
         same = found.decode() == known
         return RecordTexts(found.decode(), now_ms, None if same else {k.decode(): v for k, v in pairs(flat)})
 

@@ -42,7 +42,7 @@ class WrongKeyCalls:
         if len(self._noted_s) >= KEPT:
             self._noted_s.clear()
         self._noted_s[member] = self._last_s = now_s
-        self._store.send_unawaited("ZADD", UNKNOWN_KEYS, round(time.time() * 1000), member)
+        self._store.write_unawaited("ZADD", UNKNOWN_KEYS, round(time.time() * 1000), member)
         self._store.send_unawaited("ZREMRANGEBYRANK", UNKNOWN_KEYS, 0, -KEPT - 1)
         self._store.send_unawaited("EXPIRE", UNKNOWN_KEYS, KEPT_S)
 

@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 CLOCK = Script("clock")  # Redis' clock: seconds and microseconds. Its key may be any of an instance.
 
+_SMALL_WRITE = Script("small_write")
+
 SUBSCRIBE_AGAIN_S = 1.0
 
 logger = logging.getLogger(__name__)
@@ -74,6 +76,14 @@ class Store(Primaries):
     def send_unawaited(self, *command: Argument) -> None:
         """Sends a command whose reply nobody waits for, and whose loss does no harm."""
         self.send(*command).add_done_callback(ignore_error)
+
+    def write(self, command: str, key: str, *args: Argument) -> asyncio.Future[Any]:
+        """Like `send`, for a small write of bounded data: Redis takes it also when its memory is full."""
+        return self.run(_SMALL_WRITE, (key,), command, *args)
+
+    def write_unawaited(self, command: str, key: str, *args: Argument) -> None:
+        """Such a write whose reply nobody waits for, and whose loss does no harm."""
+        self.write(command, key, *args).add_done_callback(ignore_error)
 
     def run(
         self,

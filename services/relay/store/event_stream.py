@@ -36,7 +36,6 @@ CALL_WITHIN_S = 2.5  # a mod's POST is answered well under 3 s, with a 503 if ne
 
 _APPEND = Script("append")
 _ACK = Script("ack", drains=True)
-_BURY = Script("bury")
 
 
 class EventStream:
@@ -187,7 +186,8 @@ class EventStream:
     async def bury(self, refusal: str, candidates: Sequence[GameEvent]) -> None:
         """Stores a dead letter for an event that Takaro refused: one of `candidates`, nobody knows which."""
         raw = orjson.dumps(candidates)[:MAX_REFUSED_BYTES]
-        await self._store.run(_BURY, (self._keys.dead,), MAX_DEAD_EVENTS, REFUSED_BY_TAKARO, refusal, raw)
+        dead = "reason", REFUSED_BY_TAKARO, "detail", refusal, "raw", raw
+        await self._store.write("XADD", self._keys.dead, "MAXLEN", "~", MAX_DEAD_EVENTS, "*", *dead)
 
 
 def entries_of(reply: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[StreamEntry]:

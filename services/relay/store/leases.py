@@ -117,7 +117,7 @@ class Lease:
         now_s = boottime_s()
         step = self.clock.observe(store_ms, asked_s, now_s)
         if due := self.clock.due_dump(now_s, CLOCK_STORED_EVERY_S if self.held else None):
-            self._store.send_unawaited("HSET", self._keys.link, "clock", due)
+            self._store.write_unawaited("HSET", self._keys.link, "clock", due)
         if step:
             self._stepped(step)
 

@@ -15,7 +15,7 @@ import orjson
 from services.relay.protocol.vocabulary import EventType
 from services.relay.service.arrivals import ALIVE_EVERY_S
 from services.relay.service.clocks import next_shared_s
-from services.relay.store.client import Script, Store
+from services.relay.store.client import Store
 from services.relay.store.stream_entries import PostedEvent
 
 HUNG_UP = "!"  # prefix of the note about a batch whose answer has not arrived
@@ -26,8 +26,6 @@ NOTE_AFTER_S = ALIVE_EVERY_S
 """A note waits this long for the next batch, and up to as long again for the notes of other instances. An
 honest equal batch that comes sooner, to another process, counts as a repeat. A mod flushes each second
 (protocol.md M1)."""
-
-_NOTE = Script("note")
 
 
 def digest(raw: Any) -> bytes:
@@ -90,7 +88,7 @@ class AnswerNotes:
     def _note(self) -> asyncio.Future[Any]:
         self._noting = None
         notes, self._notes = self._notes, {}
-        note = self._store.run(_NOTE, (self._key,), *chain.from_iterable(notes.items()))
+        note = self._store.write("HSET", self._key, *chain.from_iterable(notes.items()))
         note.add_done_callback(partial(self._noted, notes))
         return note
 

@@ -10,14 +10,13 @@ from services.relay.protocol.keys import BEATS, UPLINKS
 from services.relay.service.clocks import until_shared_s
 from services.relay.service.logs import CHANGE
 from services.relay.store.calls import ignore_error
-from services.relay.store.client import Script, Store, pairs
+from services.relay.store.client import Store, pairs
 from services.uplink.ownership.members import Members
 from services.uplink.reporting.metrics import UplinkMetrics
 
 SIGN_OFF_WITHIN_S = 0.5
 READ_OTHERS_EVERY_S = 0.25
 
-_BEAT = Script("beat")
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +41,9 @@ class Heartbeat:
         """Counts one beat and reads those of the others. Does nothing while Redis is away."""
         try:
             _, counts, beats = await asyncio.gather(
-                self._store.run(_BEAT, (UPLINKS,), self.members.own),
+                self._store.write("HINCRBY", UPLINKS, self.members.own, 1),
                 self._store.send("HGETALL", UPLINKS),
-                self._store.run(_BEAT, (BEATS,)),
+                self._store.write("INCR", BEATS),
             )
         except StoreError:
             return

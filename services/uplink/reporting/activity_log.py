@@ -144,7 +144,7 @@ class _MinuteCounts:
             return
         if self._written:
             self._store.send_unawaited("ZREM", self._key, self._written)
-        self._store.send_unawaited("ZADD", self._key, self._minute, written)
+        self._store.write_unawaited("ZADD", self._key, self._minute, written)
         self._store.send_unawaited("ZREMRANGEBYSCORE", self._key, "-inf", self._minute - KEPT_MINUTES)
         self._store.send_unawaited("EXPIRE", self._key, MINUTES_EXPIRE_S)
         self._written = written

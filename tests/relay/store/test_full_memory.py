@@ -1,11 +1,15 @@
 """Redis at its maxmemory refuses new events. Leases, results and everything that frees memory still work."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.relay.instances.activity import watch
+from services.relay.instances.facts import InstanceData, LinkInfo
+from services.relay.instances.history import LinkedTime
 from services.relay.protocol.command_states import new_operation_id
 from services.relay.protocol.errors import NotCarriedOut, StoreError
 from services.relay.protocol.keys import keys_of
@@ -21,6 +25,7 @@ from services.uplink.ownership.heartbeat import Heartbeat
 from services.uplink.ownership.members import BEAT_EVERY_S, Members
 from services.uplink.reporting.metrics import UplinkMetrics
 from tests.support.redis_server import RedisServer, binaries
+from tests.support.waiting import until
 
 FULL = "4mb"
 """Far below what is stored when the memory is full: Redis refuses even small batches till most is gone."""
@@ -148,3 +153,21 @@ async def test_the_answer_of_the_last_batch_before_the_memory_is_full_is_noted(
     await deliver(small_store, slug, lease.token)
     assert (await EventStream(small_store, slug).append(last)).repeated == 0
     await lease.release()
+
+
+async def test_what_people_are_shown_stays_true_while_the_memory_is_full(
+    small_store: Store, slug: str
+) -> None:
+    """The state of the link, the live activity, and the chart of the last 24 hours."""
+    await fill(EventStream(small_store, slug, within_s=0.2), small_store)
+    data, keys = InstanceData(small_store, slug), keys_of(slug)
+    await data.write_link(LinkInfo("ready", "the-id"))
+    assert await data.link() == LinkInfo("ready", "the-id")
+    linked = LinkedTime(small_store, slug)
+    for now_ms in (1_800_000_000, 1_800_002_000):
+        linked.count_until(now_ms, linked=True)
+    linked.write()
+    assert await small_store.send("HVALS", keys.linked) == [b"2"]
+    async with contextlib.aclosing(watch(small_store, slug)) as watching:
+        assert await anext(watching) == []
+        await until(lambda: small_store.send("EXISTS", keys.watched))

@@ -22,7 +22,7 @@ async def note(store: Store, service: str, host: str, port: int) -> None:
         pause_s = NOTE_AGAIN_S
         with contextlib.suppress(StoreError):
             now_s = int(time.time())
-            await store.send("ZADD", ADMIN_PORTS, now_s, member)
+            await store.write("ZADD", ADMIN_PORTS, now_s, member)
             await store.send("ZREMRANGEBYSCORE", ADMIN_PORTS, "-inf", now_s - FORGOTTEN_AFTER_S)
             pause_s = NOTE_EVERY_S
         await asyncio.sleep(until_shared_s(pause_s))

@@ -32,8 +32,8 @@
 --
 -- How a repeat is recognised. A mod sends one batch at a time. If it gets no answer, it puts the same events at the head
 -- of its next batch. So if a remembered batch is the head of this batch, that head is a repeat
---   1. while it is unknown whether the mod got the answer: until note.lua says so, or a later POST began with other events;
---   2. if both POSTs were under way at once: then the mod has given up the earlier one, whatever note.lua says;
+--   1. while it is unknown whether the mod got the answer: until its note (f1..f4) says so, or a later POST began with other events;
+--   2. if both POSTs were under way at once: then the mod has given up the earlier one, whatever its note says;
 --   3. if the remembered batch is the last one, at most 30 s old, and long enough for 14: no honest batch looks like it, and
 --      a proxy may have lost an answer that was noted as sent.
 -- The last four batches of each sender are remembered: b1..b4 "digests token accepted_us received_us" (each number has

@@ -157,7 +157,7 @@ class AlertSender:
                 watch.settle(sent, arrived, time.monotonic())
             key = keys_of(sent.slug).alerts
             if arrived and sent.began:
-                self._store.send_unawaited("HSET", key, sent.condition.value, f"{sent.since_s:.0f}")
+                self._store.write_unawaited("HSET", key, sent.condition.value, f"{sent.since_s:.0f}")
             elif arrived:
                 self._store.send_unawaited("HDEL", key, sent.condition.value)
 
