@@ -11,9 +11,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from services.relay.store.connection import Connection, dial, dial_primary
+from services.relay.store.connection import Connection, ask_at, dial, dial_primary
 from services.relay.store.durability import ServerFacts
-from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable
+from services.relay.store.refusals import Unreachable
 from services.relay.store.sentinels import SinglePrimary
 from services.relay.store.url import Endpoint, RedisUrl, StoreKind
 
@@ -42,6 +42,7 @@ class Cluster(SinglePrimary):
         self._slots: list[Endpoint] = [NOWHERE] * SLOTS
         self._members: set[Endpoint] = set()
         self._learning: asyncio.Task[None] | None = None
+        self._unlearned = Unreachable("none was asked yet")  # why no member could say it
         slot_of("")  # loads redis-py before calls wait for it
 
     def place_of(self, slot: int) -> Endpoint:
@@ -54,7 +55,10 @@ class Cluster(SinglePrimary):
     async def dial(self, place: Endpoint) -> tuple[Connection, ServerFacts]:
         if place == NOWHERE:
             asked = ", ".join(map(str, self._url.endpoints))
-            raise Unreachable(f"no server of the cluster says who serves what, of {asked}")
+            why = self._unlearned
+            raise Unreachable(
+                f"no server of the cluster says who serves what, of {asked}: {why}", why.refusal
+            )
         return await dial_primary(place, self._url.login, 0, self._url.tls)
 
     async def dial_any(self) -> Connection:
@@ -90,6 +94,7 @@ class Cluster(SinglePrimary):
         )
         maps = [answer for answer in answers if isinstance(answer, tuple)]
         if not maps:
+            self._unlearned = next((one for one in answers if isinstance(one, Unreachable)), self._unlearned)
             return
         _, asked_there, ranges = max(maps, key=lambda answer: answer[0])
         slots, members = [NOWHERE] * SLOTS, set()
@@ -101,14 +106,9 @@ class Cluster(SinglePrimary):
         self._changed()
 
     async def _ask(self, member: Endpoint) -> tuple[tuple[bool, int], Endpoint, list[Any]]:
-        async with asyncio.timeout(ASK_WITHIN_S):
-            connection = await dial(member, self._url.login, 0, self._url.tls)
-            try:
-                info, ranges = await connection.ask(("CLUSTER", "INFO"), ("CLUSTER", "SLOTS"))
-            finally:
-                connection.close()
-        if isinstance(info, RedisRefusal) or isinstance(ranges, RedisRefusal):
-            raise ConnectionLost(str(info))
+        login, tls = self._url.login, self._url.tls
+        commands = ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS")
+        info, ranges = await ask_at(member, login, tls, ASK_WITHIN_S, *commands)
         facts = dict(line.partition(":")[::2] for line in info.decode().splitlines())
         age = facts.get("cluster_state") == "ok", int(facts.get("cluster_current_epoch", 0))
         return age, member, ranges

@@ -201,8 +201,25 @@ async def dial_primary(
     return connection, facts
 
 
+async def ask_at(
+    endpoint: Endpoint, login: Login, tls: Tls | None, within_s: float, *commands: Sequence[Argument]
+) -> list[Any]:
+    """The replies of a server to some commands, by a connection for them alone. Raises Unreachable, also if
+    it refuses one of them."""
+    with _dialling(endpoint, within_s) as opened:
+        async with asyncio.timeout(within_s):
+            connection = await dial(endpoint, login, tls=tls)
+            opened.append(connection)
+            replies = await connection.ask(*commands)
+        connection.close()
+        for reply in replies:
+            if isinstance(reply, RedisRefusal):
+                raise reply
+    return replies
+
+
 @contextmanager
-def _dialling(endpoint: Endpoint) -> Iterator[list[Connection]]:
+def _dialling(endpoint: Endpoint, within_s: float = DIAL_TIMEOUT_S) -> Iterator[list[Connection]]:
     """Closes the connections in its list if what is done with them fails. Raises Unreachable."""
     opened: list[Connection] = []
     try:
@@ -214,7 +231,7 @@ def _dialling(endpoint: Endpoint) -> Iterator[list[Connection]]:
             raise
         if f"[Errno {errno.ECONNREFUSED}]" in str(error):  # by one address, or by all of a name
             raise Unreachable(f"nobody listens on {endpoint}") from error
-        why = str(error) or f"no answer within {DIAL_TIMEOUT_S:g} s"
+        why = str(error) or f"no answer within {within_s:g} s"
         raise Unreachable(f"{endpoint}: {why}", error if isinstance(error, RedisRefusal) else None) from error
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from services.relay.store.connection import Connection, dial, dial_primary
+from services.relay.store.connection import Connection, ask_at, dial, dial_primary
 from services.relay.store.durability import ServerFacts
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable
 from services.relay.store.subscription import Subscription
@@ -135,16 +135,9 @@ class Sentinels(SinglePrimary):
         return named.most_common(1)[0][0]
 
     async def _ask(self, sentinel: Endpoint) -> Endpoint:
-        async with asyncio.timeout(SENTINEL_WITHIN_S):
-            connection = await dial(sentinel, self._url.sentinel_login, tls=self._url.tls)
-            try:
-                [reply] = await connection.ask(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.service))
-            except ConnectionLost as error:
-                raise Unreachable(f"Sentinel {sentinel}: {error}") from error
-            finally:
-                connection.close()
-        if isinstance(reply, RedisRefusal):
-            raise Unreachable(f"Sentinel {sentinel}: {reply}", reply)
+        login, tls = self._url.sentinel_login, self._url.tls
+        question = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.service
+        [reply] = await ask_at(sentinel, login, tls, SENTINEL_WITHIN_S, question)
         if reply is None:
             raise Unreachable(f"Sentinel {sentinel} knows no service of the name in redis.url")
         return Endpoint(reply[0].decode(), int(reply[1]))

@@ -512,6 +512,27 @@ async def test_a_server_that_lets_nobody_in_is_reported_with_its_reason(
                 await store.ping()
 
 
+async def test_why_a_cluster_cannot_be_asked_is_reported(own: Callable[..., RedisServer]) -> None:
+    server = own(port=str(free_port()), requirepass="hunter2")
+    place = f"127.0.0.1:{server.port}"
+    async with closing(Store(f"redis+cluster://:hunter2@{place}")) as store:
+        with pytest.raises(NotCarriedOut, match="cluster support disabled"):
+            await store.ping()
+    async with closing(Store(f"redis+cluster://:wrong@{place}")) as store:
+        with pytest.raises(StoreRefused, match="refuses the user or password"):
+            await store.ping()
+
+
+async def test_a_sentinel_that_stands_still_is_named(own: Callable[..., RedisServer]) -> None:
+    server = own(port=str(free_port()))
+    async with closing(Store(f"redis+sentinel://127.0.0.1:{server.port}/relay")) as store:
+        with (
+            server.stopped(),
+            pytest.raises(NotCarriedOut, match=f"127.0.0.1:{server.port}: no answer"),
+        ):
+            await store.ping()
+
+
 async def test_a_server_that_is_no_redis_is_reported_as_unreachable() -> None:
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
