@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from services.relay.protocol.errors import ConfigError
 from services.relay.service.http.addresses import is_url
-from services.relay.service.text_files import is_folder, read_text, unquoted, why_unreadable
+from services.relay.service.text_files import is_there, read_text, unquoted, why_unreadable
 
 DENY = (
     r"\[Takaro\]\[DBG\]",
@@ -47,7 +47,7 @@ def read(logs: Path | None, state: Path, environ: Mapping[str, str]) -> AgentSet
         raise ConfigError(
             "DAYZ_LOG_DIR: is missing: set it to the folder of the DayZ server's logs (-profiles=)"
         )
-    if not is_folder(folder):
+    if not is_there(folder) or not folder.is_dir():
         raise ConfigError(f"DAYZ_LOG_DIR: there is no folder {folder}")
     return AgentSettings(
         _url(given),

@@ -46,11 +46,6 @@ def unquoted(text: str) -> str:
     return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def is_folder(path: Path) -> bool:
-    """Whether there is such a folder. Raises ConfigError if that cannot be found out."""
-    return is_there(path) and path.is_dir()
-
-
 def is_there(path: Path) -> bool:
     """Whether there is such a file or folder. Raises ConfigError if that cannot be found out."""
     try:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.protocol.errors import ConfigError
-from services.relay.service.text_files import decoded, is_folder, is_there, unquoted
+from services.relay.service.text_files import decoded, is_there, unquoted
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=["Cs"])))
@@ -40,8 +40,8 @@ def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path, monkeypatch: p
     def refuse(path: Path, **_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    assert not is_there(tmp_path / "nothing") and is_there(tmp_path) and is_folder(tmp_path)
-    assert not is_there(tmp_path / "nothing" / "below") and not is_folder(tmp_path / "nothing")
+    assert not is_there(tmp_path / "nothing") and is_there(tmp_path)
+    assert not is_there(tmp_path / "nothing" / "below")
     monkeypatch.setattr(Path, "stat", refuse)
     with pytest.raises(ConfigError, match=r"relay\.toml: cannot be looked at: Permission denied"):
         is_there(tmp_path / "relay.toml")
