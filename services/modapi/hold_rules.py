@@ -10,8 +10,8 @@ from enum import Enum, StrEnum, unique
 
 START_S = 1.0
 SAFE_S = 2.0
-"""The longest hold after a mod has given up one of this length or more: the shortest time-out that a mod
-can set is 3 s (protocol.md M6)."""
+"""The longest hold after a mod has given up one of this length or more, until its game server starts anew.
+The shortest time-out that a mod can set is 3 s (protocol.md M6)."""
 
 EARLY_S = 0.3
 """Mods look once a second whether to poll (protocol.md M1). After an answer just before a full second the
@@ -87,7 +87,7 @@ class HoldRules:
     """The holds of one instance, by what its mod has shown so far. All times are seconds on one clock."""
 
     def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
+        self._most_s = self._limit_s = limit_s
         self._step_s = START_S
         self._off_until_s = -math.inf
         self.state = HoldState.FREE
@@ -128,6 +128,10 @@ class HoldRules:
             if self._queued >= QUEUED_HOLDS:
                 return self._fall_back(now_s)
         return False
+
+    def game_server_started(self) -> None:
+        """Holds may grow to their limit again: a poll that was given up may have been cut by a stop."""
+        self._limit_s = self._most_s
 
     def end(self, now_s: float, ending: Ending) -> bool:
         """Ends a hold. True: it shows that polls must not be held now."""

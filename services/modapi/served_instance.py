@@ -71,6 +71,7 @@ class ModPresence:
             self.last_poll_s = boot_s
         if kind is CallKind.REGISTER:  # other calls store it in their scripts
             self._data.note_contact()
+            self._rules.game_server_started()
         now_s = time.monotonic()
         if kind is CallKind.POLL:
             hold_ms = round(self._rules.allowed_s(now_s) * 1000)

@@ -94,13 +94,17 @@ def test_a_mod_that_gives_up_a_held_poll_is_left_alone_for_a_good_while(ending: 
     assert mod.poll() == FIRST_S
 
 
-def test_a_hold_that_was_cut_is_never_as_long_again() -> None:
+def test_a_hold_that_was_cut_is_not_as_long_again_until_the_game_server_starts_anew() -> None:
+    """That it stopped may have been what cut it."""
     mod = RuledMod()
     mod.prove()
     mod.poll(ending=Ending.HUNG_UP)
     mod.now_s += FALL_BACK_S
     mod.prove()
     assert mod.allowed_s == SAFE_S - EARLY_S
+    mod.rules.game_server_started()
+    mod.prove()
+    assert mod.allowed_s == LIMIT_S - EARLY_S
 
 
 def test_a_game_server_that_stopped_right_after_its_poll_loses_nothing_for_good() -> None:

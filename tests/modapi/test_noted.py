@@ -1,10 +1,13 @@
 """What modapi notes of a mod for the page: its version, its contact, and how long its polls are held."""
 
+import time
+
 import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.modapi import served_instance
+from services.modapi.hold_rules import FALL_BACK_S, SAFE_S, Ending
 from services.modapi.http.calls import CallKind
 from services.modapi.metrics import ModapiMetrics
 from services.modapi.served_instance import ServedInstance
@@ -43,6 +46,18 @@ async def test_the_version_is_noted_if_it_is_one(store: Store, slug: str, sent: 
 async def test_how_long_polls_are_held_is_noted_with_the_first_call(store: Store, slug: str) -> None:
     served(store, slug).mod.called(CallKind.POLL, "10.0.0.9")
     assert (await facts_of(store, slug)).hold_ms == 700
+
+
+async def test_a_registration_ends_the_short_holds_after_a_stop(store: Store, slug: str) -> None:
+    mod, rules = (instance := served(store, slug)).mod, instance.polls.rules
+    now_s = time.monotonic()
+    rules.begin(now_s - 2 * FALL_BACK_S)
+    rules.end(now_s - 2 * FALL_BACK_S + 4.0, Ending.HUNG_UP)
+    mod.called(CallKind.REGISTER, "10.0.0.9")
+    for _ in range(4):
+        rules.begin(now_s)
+        mod.called(CallKind.EVENTS, "10.0.0.9")
+    assert rules.allowed_s(now_s) > SAFE_S
 
 
 async def test_a_registration_is_a_contact(store: Store, slug: str) -> None:
