@@ -17,7 +17,7 @@ from services.relay.instances.once import Once
 from services.relay.instances.records import digest_of
 from services.relay.protocol.errors import StoreError
 from services.relay.protocol.keys import ADMIN_TOKENS
-from services.relay.store.client import Store, pairs
+from services.relay.store.client import Script, Store, pairs
 
 FRESH_S = 2.0  # how long a token that was deleted may still work at another modapi
 UNKNOWN_FRESH_S = 0.1  # time between two looks for unknown tokens, so that a flood of wrong ones costs little
@@ -25,6 +25,7 @@ UNKNOWN_FRESH_S = 0.1  # time between two looks for unknown tokens, so that a fl
 TOKEN_BYTES = 32
 MAX_TOKENS = 100
 
+_DELETE = Script("delete_token", drains=True)
 _NO_TOKEN = (
     "the admin API has no token yet: set admin_token (or admin_token_file) under [modapi] in relay.toml,"
     " or RELAY_MODAPI__ADMIN_TOKEN, and restart modapi"
@@ -105,7 +106,8 @@ class AdminTokens:
 
     async def delete(self, name: str) -> None:
         """Raises ApiError if there is no such token; StoreError."""
-        if not await self._store.send("HDEL", ADMIN_TOKENS, name):
+        # Durable: a failover must not bring it back. It is deleted also while a replica is missing.
+        if not await self._store.run(_DELETE, (ADMIN_TOKENS,), name, durable=True):
             raise ApiError(ErrorCode.TOKEN_NOT_FOUND, f"there is no token {name}")
         self._read_s = float("-inf")
 

@@ -18,6 +18,7 @@ from services.relay.protocol.keys import ADMIN_TOKENS, keys_of
 from services.relay.store.client import Store
 from services.relay.store.leases import Lease
 from tests.modapi.admin.conftest import FILE, TOKEN, client
+from tests.support.redis_server import RedisServer
 from tests.support.stored_instances import forget_instances
 from tests.support.waiting import until
 
@@ -401,6 +402,18 @@ async def test_a_token_of_its_own_can_be_made_limited_and_deleted(api: httpx.Asy
     assert (await api.delete("/api/v1/tokens/panel")).status_code == 204
     assert (await api.get("/api/v1/servers", headers=headers)).status_code == 401
     assert code(await api.delete("/api/v1/tokens/panel")) == "token_not_found"
+
+
+async def test_a_token_that_a_failover_could_bring_back_is_not_said_to_be_deleted(
+    api: httpx.AsyncClient, redis_server: RedisServer, store: Store
+) -> None:
+    await api.post("/api/v1/tokens", json={"name": "panel"})
+    without_replica = Store(redis_server.url, replicas=1)
+    other, _ = client(without_replica, TOKEN)
+    async with other:
+        assert code(await other.delete("/api/v1/tokens/panel")) == "store_away"
+    await without_replica.close()
+    assert not await store.send("EXISTS", ADMIN_TOKENS)  # it is deleted at the primary all the same
 
 
 async def test_the_mod_config_has_its_key_for_a_full_token(api: httpx.AsyncClient) -> None:
