@@ -55,21 +55,19 @@ async def _end(commands: CommandStream, command: Command, begun_s: float) -> tup
     """How the command ended, and the text of the mod's refusal."""
     if not await commands.enqueue(command, begun_s + HAND_OUT_WITHIN_S):
         return CommandEnd.QUEUE_FULL, ""
-    after = ""
-    while time.monotonic() - begun_s < ANSWER_WITHIN_S:
+    after, is_over = "", False
+    while not is_over:
         await asyncio.sleep(READ_EVERY_S)
-        try:
-            found = await commands.results(after, READ_RESULTS)
-        except StoreError:
-            continue
-        for entry, operation_id, outcome in found:
-            after = entry
-            if operation_id == command.operation_id:
-                # Otherwise an uplink would count it as a result that nobody waited for.
-                with contextlib.suppress(StoreError):
-                    await commands.delete_unclaimed(entry)
-                return outcome.end, outcome.error
-    with contextlib.suppress(StoreError):
-        if await commands.give_up(command.operation_id) is CommandState.EXPIRED:
-            return CommandEnd.NOT_DELIVERED, ""
+        is_over = time.monotonic() - begun_s >= ANSWER_WITHIN_S
+        with contextlib.suppress(StoreError):
+            if is_over and await commands.give_up(command.operation_id) is CommandState.EXPIRED:
+                return CommandEnd.NOT_DELIVERED, ""
+            # After give_up, too: the mod may have answered just before it.
+            for entry, operation_id, outcome in await commands.results(after, READ_RESULTS):
+                after = entry
+                if operation_id == command.operation_id:
+                    # Otherwise an uplink would count it as a result that nobody waited for.
+                    with contextlib.suppress(StoreError):
+                        await commands.delete_unclaimed(entry)
+                    return outcome.end, outcome.error
     return CommandEnd.NO_RESULT, ""
