@@ -9,7 +9,14 @@ from pydantic import SecretStr
 
 from services.relay.instances.record_store import RecordStore
 from services.relay.instances.records import Record
-from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, INSTANCES_VERSION, keys_of
+from services.relay.protocol.keys import (
+    CALL_ANSWERS,
+    CALL_TIMES,
+    INSTANCES,
+    INSTANCES_IDENTITIES,
+    INSTANCES_VERSION,
+    keys_of,
+)
 from services.relay.store.client import Script, Store
 from services.relay.store.event_stream import (
     MAX_DEAD_EVENTS,
@@ -65,6 +72,13 @@ async def put_back(store: Store, slug: str) -> bool:
     return bool(await store.run(Script("put_back"), keys, "a word", slug, b"{}", f"digest-of-{slug}"))
 
 
+async def end_call(store: Store, slug: str) -> bool:
+    keys = (CALL_ANSWERS, CALL_TIMES)
+    await store.send("HSETNX", CALL_ANSWERS, slug, "a claim")
+    done = await store.run(Script("end_call"), keys, slug, "a claim", "an answer")
+    return bool(done) and await store.send("HGET", CALL_ANSWERS, slug) == b"an answer"
+
+
 async def written(store: Store) -> int:
     """The number of bytes that were written to the file, and sent to replicas."""
     told = (await store.send("INFO", "persistence")).decode()
@@ -73,7 +87,7 @@ async def written(store: Store) -> int:
 
 @pytest.mark.parametrize(
     "call",
-    [overtake, append_again, acknowledge, change, change_to_none, put_back],
+    [overtake, append_again, acknowledge, change, change_to_none, put_back, end_call],
     ids=lambda call: call.__name__,
 )
 async def test_a_call_that_finds_its_work_done_writes_something(

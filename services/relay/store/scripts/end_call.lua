@@ -3,7 +3,8 @@
 --
 -- KEYS  answers, times
 -- ARGV  1 id of the call, 2 its claim, 3 its answer, or '': it was not carried out
-if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+if known == ARGV[2] or known == ARGV[3] then -- a repeat of this script writes again, for WAIT
     if ARGV[3] ~= '' then
         redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
     else
