@@ -18,10 +18,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 from hiredis import ProtocolError, Reader, pack_command
 
+from services.relay.service.text_files import signature
 from services.relay.store.durability import ServerFacts, server_facts_of
 from services.relay.store.refusals import ConnectionLost, RedisRefusal, Unreachable
 from services.relay.store.url import Endpoint, Login, Tls
@@ -235,9 +237,14 @@ def _dialling(endpoint: Endpoint, within_s: float = DIAL_TIMEOUT_S) -> Iterator[
         raise Unreachable(f"{endpoint}: {why}", error if isinstance(error, RedisRefusal) else None) from error
 
 
-@lru_cache
 def ssl_context(tls: Tls) -> ssl.SSLContext:
-    """Raises OSError when a file cannot be read or is no certificate."""
+    """With the files as they are now. Raises OSError when one cannot be read or is no certificate."""
+    files = filter(None, (tls.ca_certs, tls.certfile, tls.keyfile))
+    return _ssl_context(tls, *[signature(Path(file)) for file in files])
+
+
+@lru_cache(maxsize=1)  # to read the machine's authorities takes some 10 ms
+def _ssl_context(tls: Tls, *written: object) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=tls.ca_certs or None)
     context.check_hostname = tls.check_hostname
     if not tls.verify:

@@ -21,7 +21,6 @@ from services.relay.protocol.errors import NotCarriedOut, StoreError, StoreRefus
 from services.relay.protocol.keys import INSTANCES, INSTANCES_IDENTITIES, keys_of
 from services.relay.protocol.records import Command, GameEvent, Outcome
 from services.relay.protocol.vocabulary import HAND_OUT_WITHIN_S, Action
-from services.relay.store import connection as redis_connection
 from services.relay.store import event_stream
 from services.relay.store.client import CLOCK, Script, Store, resubscribing, until_redis_answers
 from services.relay.store.cluster import slot_of
@@ -666,7 +665,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_tls_checks_the_server_and_shows_a_client_certificate(
-    own: Callable[..., RedisServer], certificates: Path
+    own: Callable[..., RedisServer], certificates: Path, tmp_path: Path
 ) -> None:
     if "redis" not in binaries():
         pytest.skip("redis-server is not installed: tests/install-packages installs it")
@@ -683,10 +682,15 @@ async def test_tls_checks_the_server_and_shows_a_client_certificate(
     async with closing(Store(f"rediss://127.0.0.1:{port}?{ca}&{mine}")) as store:
         await store.ping()
     for wrong in (ca, mine):  # no certificate of ours, and one of theirs that nobody vouches for
-        redis_connection.ssl_context.cache_clear()
         async with closing(Store(f"rediss://127.0.0.1:{port}?{wrong}")) as store:
             with pytest.raises(StoreError):
                 await store.ping()
+    renewed = tmp_path / "ca.pem"  # each connection reads what is there then
+    async with closing(Store(f"rediss://127.0.0.1:{port}?ssl_ca_certs={renewed}&{mine}")) as store:
+        for name, trusted in (("ca.pem", True), ("client.pem", False), ("ca.pem", True)):
+            renewed.write_bytes((certificates / name).read_bytes())
+            with contextlib.nullcontext() if trusted else pytest.raises(StoreError):
+                await store.inspect()
 
 
 async def test_a_store_that_closes_answers_open_calls_and_sends_no_more(servers: Servers) -> None:
