@@ -108,8 +108,10 @@ class Roster:
                 continue  # an empty record is a forgotten player; a damaged one is learned again
             if not any(person.get(key) in self._game_ids for key in ("gameId", "steamId", "platformId")):
                 self._add(person["gameId"])
+            known = self._people.get(person["gameId"]) if person["gameId"] in unsaved else None
+            is_newer = known is not None and known["name"] != fields.DEFAULT_NAME  # than the stored name
             with contextlib.suppress(Contradiction):
-                self.complete(person)
+                self.complete({**person, "name": ""} if is_newer else person)
             if self._people.get(person["gameId"], person) != person:
                 unsaved.add(person["gameId"])
         self._changed = unsaved | (self._changed - self._people.keys())

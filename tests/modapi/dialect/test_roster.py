@@ -224,6 +224,14 @@ def test_restoring_keeps_changes_that_are_not_stored_yet() -> None:
     assert list(saved(roster)) == [OTHER]
 
 
+def test_a_name_that_is_not_stored_yet_is_newer_than_the_stored_one() -> None:
+    roster, stored = seen(ANN), saved(seen(ANN))
+    roster.take_changes()
+    roster.complete({**ANN, "name": "Anna"})
+    roster.restore(stored)
+    assert orjson.loads(saved(roster)[STEAM]) == {**ANN, "name": "Anna"}
+
+
 def completed(roster: Roster, record: dict[str, Any]) -> dict[str, Any] | None:
     try:
         return roster.complete(record)
