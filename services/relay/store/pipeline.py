@@ -223,7 +223,7 @@ class Pipeline:
             else:
                 call.fail(store_error(error))
         self.waiting[:0] = waiting
-        if waiting:  # a hint must not arrive before its command
+        if refused:  # some may have been carried out elsewhere since: a hint must come behind its command
             for channel, slugs in hints.items():
                 self._hints.setdefault(channel, set()).update(slugs)
 

@@ -382,6 +382,25 @@ async def test_a_script_is_sent_whole_to_the_node_that_a_slot_moves_to(servers: 
         await asyncio.to_thread(servers.close_slot, slot_of(key), target)
 
 
+async def test_a_hint_comes_behind_its_command_while_a_slot_moves(servers: Servers, slug: str) -> None:
+    """An earlier one may come, too: its reader asks at once and finds nothing."""
+    if not isinstance(servers, RedisCluster):
+        pytest.skip("it has no slots")
+    key = f"relay:{{{slug}}}:one"
+    target = next(primary for primary in servers.primaries() if primary is not servers.primary_of(key))
+    async with closing(Store(servers.url, call_timeout_s=CALL_TIMEOUT_S)) as store:
+        await until_connected(store)
+        heard = store.hints("relay:wake:test")
+        await anext(heard)
+        await asyncio.to_thread(servers.open_slot, slot_of(key), target)
+        store.hint("relay:wake:test", slug)
+        await store.send("SET", key, "x")  # the new node carries it out, after the old one has refused it
+        await asyncio.to_thread(servers.close_slot, slot_of(key), target)
+        assert await asyncio.wait_for(anext(heard), 5.0) == ("relay:wake:test", [slug])  # of the refused one
+        assert await asyncio.wait_for(anext(heard), 5.0) == ("relay:wake:test", [slug])
+        await heard.aclose()  # type: ignore[attr-defined]
+
+
 async def test_a_call_that_was_given_up_on_the_way_to_another_node_costs_the_others_no_time(
     servers: Servers, slug: str
 ) -> None:
