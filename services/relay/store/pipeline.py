@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 
 
 class Pipeline:
-    """The calls for the primary at one place. `waiting` calls go with the next pipeline. `round_ended` is
-    called between pipelines."""
+    """The calls for the primary at one place. `waiting` calls and `hints` go with the next pipeline.
+    `round_ended` is called between pipelines."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Pipeline:
         self.refuses = ""
         self.waiting: list[StoreCall] = []
         self.under_way: list[StoreCall] = []
-        self._hints: dict[str, set[str]] = {}
+        self.hints: dict[str, set[str]] = {}
         self._topology = topology
         self._terms = terms
         self._round_ended = round_ended
@@ -73,7 +73,7 @@ class Pipeline:
 
     def hint(self, channel: str, slug: str) -> None:
         """Publishes a slug behind the commands of the next pipeline."""
-        self._hints.setdefault(channel, set()).add(slug)
+        self.hints.setdefault(channel, set()).add(slug)
         if self._sending is None:
             self._sending = self._terms.loop.create_task(self._send_all())
 
@@ -102,10 +102,10 @@ class Pipeline:
         try:
             while True:
                 self._round_ended(self)
-                if not self.waiting and not self._hints:
+                if not self.waiting and not self.hints:
                     return
                 calls, self.waiting = self.waiting, []
-                hints, self._hints = self._hints, {}
+                hints, self.hints = self.hints, {}
                 self.under_way = calls
                 try:
                     pause_s = await self._pipeline(calls, hints)
@@ -225,7 +225,7 @@ class Pipeline:
         self.waiting[:0] = waiting
         if refused:  # some may have been carried out elsewhere since: a hint must come behind its command
             for channel, slugs in hints.items():
-                self._hints.setdefault(channel, set()).update(slugs)
+                self.hints.setdefault(channel, set()).update(slugs)
 
 
 def _bring_scripts(calls: list[StoreCall]) -> None:

@@ -117,9 +117,14 @@ class Primaries:
             pipeline.disconnect()
 
     def _round_ended(self, pipeline: Pipeline) -> None:
-        """Moves the waiting calls of a pipeline to the primaries of their slots. No call is under way now."""
+        """Moves what waits in a pipeline, hints behind calls, to the primaries of the slots. No call is under
+        way now."""
         if self._pinned:
             self._pinned = {slot: holder for slot, holder in self._pinned.items() if holder is not pipeline}
             waiting, pipeline.waiting = pipeline.waiting, []
             for call in waiting:
                 self._pipeline_of(call.slot).put(call)
+            hints, pipeline.hints = pipeline.hints, {}
+            for channel, slugs in hints.items():
+                for slug in slugs:
+                    self.pipeline_for(f"{{{slug}}}").hint(channel, slug)

@@ -401,6 +401,31 @@ async def test_a_hint_comes_behind_its_command_while_a_slot_moves(servers: Serve
         await heard.aclose()  # type: ignore[attr-defined]
 
 
+async def test_a_hint_goes_with_its_command_to_the_node_that_a_slot_has_moved_to(
+    servers: Servers, slug: str
+) -> None:
+    if not isinstance(servers, RedisCluster):
+        pytest.skip("it has no slots")
+    key = f"relay:{{{slug}}}:one"
+    target = next(primary for primary in servers.primaries() if primary is not servers.primary_of(key))
+    async with closing(Store(servers.url, call_timeout_s=CALL_TIMEOUT_S)) as store:
+        await until_connected(store)
+        heard = store.hints("relay:wake:test")
+        await anext(heard)
+        await asyncio.to_thread(servers.open_slot, slot_of(key), target)
+        await asyncio.to_thread(servers.close_slot, slot_of(key), target)
+        with target.stopped():
+            store.hint("relay:wake:test", slug)
+            writing = store.send("SET", key, "x")
+            await anext(heard)  # of the call that the old node refused
+            behind = asyncio.ensure_future(anext(heard))
+            await asyncio.wait([behind], timeout=0.5)
+            assert not behind.done()
+        await writing
+        assert await asyncio.wait_for(behind, 5.0) == ("relay:wake:test", [slug])
+        await heard.aclose()  # type: ignore[attr-defined]
+
+
 async def test_a_call_that_was_given_up_on_the_way_to_another_node_costs_the_others_no_time(
     servers: Servers, slug: str
 ) -> None:
