@@ -261,8 +261,21 @@ class Mirror:
 
     def restore(self, fields: Mapping[str, bytes], now_s: float, ahead_s: float = 0.0) -> None:
         """Takes in what it can read of what was saved, unless what is known is newer. Of catalogues only the
-        age: they are read from Redis when they are needed."""
+        age: they are read from Redis when they are needed.
+
+        What an earlier call took in gives way: its owner may have found since that it is out of date.
+        """
+        ours = self._changed.keys() | self._unsaved.mirror.keys()
+        for part, kept in self._kept.items():
+            for game_id in [name for name in kept if f"{part}:{name}" not in ours]:
+                del kept[game_id]
+        for action in self._catalogues.keys() - ours:
+            del self._catalogues[action]
+        if not self.players_changed:
+            self._online, self._listed_s = {}, None
         for name, stored in fields.items():
+            if name in CATALOGUES and name in ours:
+                continue  # a ban, or a restart of the game, made older answers wrong
             at_s, _, payload = stored.partition(b" ")
             with contextlib.suppress(ValueError, TypeError, KeyError):
                 self._restore(name, Kept(min(float(at_s) - ahead_s, now_s), payload))
@@ -271,17 +284,16 @@ class Mirror:
         part, _, game_id = name.partition(":")
         if part in self._kept:
             known = self._kept[part].get(game_id)
-            if known is None or known.at_s <= found.at_s:
+            if known is None or _NEVER_S < known.at_s <= found.at_s:
                 self._kept[part][game_id] = found
-        elif name == _ONLINE and (self._listed_s is None or self._listed_s <= found.at_s):
+        elif name == _ONLINE and self._counted_s <= found.at_s:
             players = orjson.loads(found.payload)
             self._online = {p["gameId"]: Kept(found.at_s, kept_json(p)) for p in players}
             self._listed_s = self._counted_s = found.at_s
         elif name == _MADE_UP and found.payload.isdigit():
             self._made_up = max(self._made_up, int(found.payload))
         elif part in CATALOGUES:
-            action = Action(part)
-            self._catalogues[action] = max(found.at_s, self._catalogues.get(action, found.at_s))
+            self._catalogues[Action(part)] = found.at_s
 
 
 def age_of(action: Action, at_s: float | None, now_s: float) -> AnswerAge:

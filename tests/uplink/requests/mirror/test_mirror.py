@@ -205,6 +205,35 @@ def test_the_next_owner_knows_which_answers_are_out_of_date(mirror: Mirror) -> N
     assert again.read(inventory("ada"), NOW + 2).age is AnswerAge.UNKNOWN
 
 
+def test_an_uplink_that_stood_by_knows_what_went_out_of_date_meanwhile(mirror: Mirror) -> None:
+    items, bans = Subject(Action.LIST_ITEMS), Subject(Action.LIST_BANS)
+    for catalogue in (items, bans):
+        mirror.take_answer(catalogue, [], NOW)
+    saved = mirror.take_changes().mirror
+    again = Mirror()
+    again.restore(saved, NOW + 1)
+    mirror.take_write(Action.GIVE_ITEM, {"gameId": "ada", "item": "Apple"}, NOW + 2)
+    mirror.take_write(Action.UNBAN_PLAYER, {"gameId": "eve"}, NOW + 2)
+    mirror.game_restarted(NOW + 2)
+    stored = {name: value for name, value in (saved | mirror.take_changes().mirror).items() if value}
+    again.restore(stored, NOW + 3)
+    for subject in (PLAYERS, items, bans, inventory("ada"), location("ada")):
+        assert again.read(subject, NOW + 3) == mirror.read(subject, NOW + 3)
+
+
+def test_what_was_saved_does_not_hide_what_an_uplink_learned_before_it_could_save(mirror: Mirror) -> None:
+    bans = Subject(Action.LIST_BANS)
+    mirror.take_answer(bans, [], NOW)
+    saved = mirror.take_changes().mirror
+    mirror.take_write(Action.GIVE_ITEM, {"gameId": "ada", "item": "Apple"}, NOW + 1)
+    mirror.take_write(Action.BAN_PLAYER, {"gameId": "eve"}, NOW + 1)
+    mirror.game_restarted(NOW + 1)
+    mirror.put_back(mirror.take_changes())
+    mirror.restore(saved, NOW + 2)
+    for subject in (PLAYERS, bans, inventory("ada")):
+        assert mirror.read(subject, NOW + 2).age is AnswerAge.UNKNOWN
+
+
 def test_changes_that_could_not_be_stored_come_again_unless_they_are_older(mirror: Mirror) -> None:
     lost = mirror.take_changes()
     mirror.take_answer(location("ada"), {"x": 9, "y": 9, "z": 9}, NOW + 1)
