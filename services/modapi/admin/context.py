@@ -1,6 +1,7 @@
 """The objects that the calls of the admin API and the forms of the page work with."""
 
-from typing import Annotated
+import asyncio
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -32,6 +33,7 @@ class AdminContext:
         self.fleet = FleetView(directory, store, settings.modapi, metrics.service.faults)
         self.tokens = AdminTokens(store, settings.modapi.admin_token, local_token)
         self.streams = Streams(self.tokens, metrics)
+        self.forgetting: set[asyncio.Task[Any]] = set()  # calls that are noted in Redis and not carried out
 
 
 async def _context(request: Request) -> AdminContext:

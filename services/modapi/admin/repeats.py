@@ -5,6 +5,7 @@ between, its repeats hear that nobody knows how it ended. An answer with a secre
 recognise their repeats by the secret, which they make again (relay/instances/once.py).
 """
 
+import asyncio
 import contextlib
 import hmac
 import secrets
@@ -110,7 +111,11 @@ async def _once(request: Request, key: bytes, carry_out: CarryOut, *, keeps_answ
         known = await store.run_until(WITHIN_S, _BEGIN, _KEYS, id, claim, kept_ms, MOST_CALLS, durable=True)
     except StoreError:
         if keeps_answer:  # it may be noted, and is not carried out; calls with a secret are, by their repeats
-            store.run(_END, _KEYS, id, claim, b"").add_done_callback(ignore_error)
+            # A Redis that stands still reads what was sent to it when it goes on: the note comes only then.
+            forgetting = asyncio.create_task(store.run_until(RUNNING_MS / 1000, _END, _KEYS, id, claim, b""))
+            context.forgetting.add(forgetting)
+            forgetting.add_done_callback(context.forgetting.discard)
+            forgetting.add_done_callback(ignore_error)
         raise
     first: dict[str, Any] = orjson.loads(known[0]) if known else call
     if not hmac.compare_digest(first["asked"], call["asked"]):

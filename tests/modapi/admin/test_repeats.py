@@ -21,6 +21,7 @@ from services.relay.service.lifecycle import cancelled
 from services.relay.store.client import Script, Store
 from services.relay.store.command_stream import CommandStream
 from tests.modapi.admin.conftest import FILE, TOKEN, client
+from tests.support.redis_server import RedisServer
 from tests.support.sse import AppClient
 from tests.support.stored_instances import forget_instances
 from tests.support.waiting import until
@@ -122,7 +123,28 @@ async def test_a_call_that_was_noted_and_not_carried_out_can_be_made_again(
     with monkeypatch.context() as patched:
         patched.setattr(Store, "run_until", unconfirmed)
         assert (await say(api)).json()["code"] == "store_away"
-    assert (await say(api)).status_code == 200 and mod == ["hello"]
+    await until(lambda: say(api), met=lambda answer: answer.status_code == 200)
+    assert mod == ["hello"]
+
+
+async def test_a_call_can_be_made_again_after_redis_stood_still_for_longer_than_it_waited(
+    api: httpx.AsyncClient, redis_server: RedisServer
+) -> None:
+    await api.post("/api/v1/servers", json={"slug": "one", "name": "Server one"})
+    stalled = Store(redis_server.url, call_timeout_s=0.2)
+    other, _ = client(stalled, TOKEN)
+
+    async def disable(key: str = "disable") -> int:
+        return (await other.post("/api/v1/servers/one/disable", headers=word(key))).status_code
+
+    await until(lambda: disable("first"), met=lambda status: status == 200)  # Redis has the scripts then
+
+    with redis_server.stopped():
+        assert await disable() == 503
+        with pytest.raises(StoreError):  # by now, what was sent with the answer has failed as well
+            await stalled.send("HLEN", CALL_ANSWERS)
+    await until(disable, met=lambda status: status == 200)
+    await stalled.close()
 
 
 async def test_a_late_repeat_does_not_undo_what_came_after(api: httpx.AsyncClient) -> None:
