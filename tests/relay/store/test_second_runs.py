@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from services.relay.instances.record_store import RecordStore
 from services.relay.instances.records import Record
 from services.relay.protocol.keys import (
+    ADMIN_TOKENS,
     CALL_ANSWERS,
     CALL_TIMES,
     INSTANCES,
@@ -79,6 +80,11 @@ async def end_call(store: Store, slug: str) -> bool:
     return bool(done) and await store.send("HGET", CALL_ANSWERS, slug) == b"an answer"
 
 
+async def delete_token(store: Store, slug: str) -> bool:
+    await store.run(Script("delete_token"), (ADMIN_TOKENS,), slug)
+    return not await store.send("HEXISTS", ADMIN_TOKENS, slug)
+
+
 async def written(store: Store) -> int:
     """The number of bytes that were written to the file, and sent to replicas."""
     told = (await store.send("INFO", "persistence")).decode()
@@ -87,7 +93,7 @@ async def written(store: Store) -> int:
 
 @pytest.mark.parametrize(
     "call",
-    [overtake, append_again, acknowledge, change, change_to_none, put_back, end_call],
+    [overtake, append_again, acknowledge, change, change_to_none, put_back, end_call, delete_token],
     ids=lambda call: call.__name__,
 )
 async def test_a_call_that_finds_its_work_done_writes_something(
