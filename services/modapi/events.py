@@ -49,7 +49,6 @@ class TakenBatch:
 
     token: str
     events: int
-    repaired: bool = False
     dead: int = 0
 
 
@@ -76,12 +75,13 @@ class EventIntake:
         self,
         body: bytes,
         received_s: float,
-        raise_if_given_up: Callable[[], Awaitable[None]] | None = None,
+        before_storing: Callable[[int, bool], Awaitable[None]] | None = None,
     ) -> TakenBatch:
         """Stores the events of a body whose first bytes arrived at `received_s` (on time.monotonic()).
 
-        `raise_if_given_up` is called right before they are stored, and raises if the mod has given up. Raises
-        StoreError: then nothing is stored, or it is not known whether anything is.
+        `before_storing` is called with their number, and whether the body had to be repaired. It raises if
+        the mod has given up. Raises StoreError: then nothing is stored, or it is not known whether anything
+        is.
         """
         try:
             posted, repaired = await self._mapped(body)
@@ -90,12 +90,12 @@ class EventIntake:
         except Exception as error:  # a mod would repeat the body for ever, so it becomes a dead letter
             letter = self._faulty(error, body)
             posted, repaired = [PostedEvent(digest(letter.raw), letter)], True
-        if not posted:
-            return TakenBatch(NOT_ASKED, 0)
         players, new = self._roster.take_changes(), posted[:0]
         try:
-            if raise_if_given_up:
-                await raise_if_given_up()
+            if before_storing:
+                await before_storing(len(posted), repaired)
+            if not posted:
+                return TakenBatch(NOT_ASKED, 0)
             posted, appended = await self._append(posted, players, received_s)
             new = [] if appended.full else posted[appended.repeated :]
         finally:  # if the mod has hung up, it sends the same again
@@ -105,7 +105,7 @@ class EventIntake:
                 not_new = posted[: len(posted) - len(new)]
                 self._log_lines.give_back(sum(_is_log_line(event.became) for event in not_new))
         dead_letters = self._count(new, 0 if appended.full else appended.repeated)
-        return TakenBatch(appended.token, len(posted), repaired, dead_letters)
+        return TakenBatch(appended.token, len(posted), dead_letters)
 
     async def _mapped(self, body: bytes) -> tuple[list[PostedEvent], bool]:
         """The events in the form for Takaro, and whether the body had to be repaired. Raises StoreError."""

@@ -119,7 +119,7 @@ MUTANTS = [
     Mutant("requests_per_s", "rate_limits", "self._calls.level(now_s) < 1", "False", PACE, "await until(post, met=lambda status: status == 429)"),
     Mutant("events_per_s", "rate_limits", "self._events.level(now_s) < 1", "False", PACE, "await until(post, met=lambda status: status == 429)"),
     Mutant("events_per_s: repaired bodies cost more", "rate_limits", "REPAIRED_BYTES_AN_EVENT if repaired else BYTES_AN_EVENT", "BYTES_AN_EVENT", "rate_limits::test_a_body_that_must_be_repaired_uses_more_of_the_rate_than_a_plain_one", 'assert repaired.beyond(0.0, CallKind.EVENTS) == "events_per_s"'),
-    Mutant("events_per_s: long bodies", "router", "posted(taken.events, len(body), repaired=taken.repaired)", "posted(taken.events, 0)", PACE, "assert posts <= 20"),
+    Mutant("events_per_s: long bodies", "router", "posted(events, len(body), repaired=repaired)", "posted(events, 0)", PACE, "assert posts <= 20"),
     Mutant("result_bytes: those that nobody asked for, together", "router", "instance.rate_limits.posted_unasked(len(body))", "pass", PACE, "await until(post, met=lambda status: status == 429)"),
     Mutant("result_bytes: asked for, it is never put off", "router", "parsed.kind is CallKind.RESULT and await instance", "False and await instance", "limits::test_a_result_that_a_request_waits_for_is_not_refused", 'assert (await port.result(slug, name, b'),
     Mutant("results on their way", "router", "not asked or not await instance.result_memory.wait_to_reserve(held_bytes, MEMORY_WITHIN_S)", "False", "limits::test_incomplete_bodies_of_one_instance_share_one_limit", 'assert [task.result().split()[1] for task in answered if task.done()] == [b"429"] * 2'),

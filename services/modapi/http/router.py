@@ -147,12 +147,12 @@ class ModRouter:
         if call.parsed.kind is CallKind.EVENTS:
             intake = instance.intake
             instance.mod.called(CallKind.EVENTS, call.address)
-        try:
-            taken = await intake.take(body, call.arrival.at_s, call.raise_if_given_up)
-        except CutShort:  # the mod hung up, but its body was read, and may have been repaired
-            instance.rate_limits.posted(0, len(body), repaired=True)
-            raise
-        instance.rate_limits.posted(taken.events, len(body), repaired=taken.repaired)
+
+        async def before_storing(events: int, repaired: bool) -> None:
+            instance.rate_limits.posted(events, len(body), repaired=repaired)
+            await call.raise_if_given_up()
+
+        taken = await intake.take(body, call.arrival.at_s, before_storing)
         if not taken.token:
             return ModAnswer(503, _FULL, "full")
         return ModAnswer(200, OK, intake=intake, token=taken.token)
