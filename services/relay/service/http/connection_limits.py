@@ -128,7 +128,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         self._chunk = len(data)
-        body_bytes = len(self.cycle.body) if self._in_chunks else 0
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -139,8 +138,6 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._end(b"400 Bad Request", b'{"error":"this is not HTTP"}')
             return
         self._received += len(data)
-        if self._in_chunks and len(self.cycle.body) > body_bytes:
-            self._received = 0
         if (self._in_head or self._in_chunks) and self._received > self._limits.header_bytes:
             self._refuse_head()
         elif self.due_s == math.inf and self.cycle is not None and self.cycle.response_complete:
@@ -176,6 +173,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._received = -self._chunk
         self.headers = []
 
+    def on_body(self, body: bytes) -> None:
+        if self._in_chunks:
+            self._received = -self._chunk
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         self.due_s = math.inf
         self._in_chunks = False
@@ -190,6 +192,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _refuse_head(self) -> None:
         self._limits.refused("header_bytes")
+        if self._in_chunks:  # it may be answered already: another answer would be that of the next request
+            self.transport.abort()
+            return
         self._end(b"431 Request Header Fields Too Large", b'{"error":"the head of the request is too large"}')
 
     def _end(self, status: bytes, body: bytes) -> None:

@@ -238,9 +238,10 @@ async def test_a_trailer_is_not_read_as_headers(serve: Serve) -> None:
     assert answer.endswith(b"\r\n\r\ntransfer-encoding")
 
 
-async def test_a_long_body_in_chunks_and_a_short_trailer_are_taken(serve: Serve) -> None:
+@pytest.mark.parametrize("path", [b"/", b"/early"])
+async def test_a_long_body_in_chunks_and_a_short_trailer_are_taken(serve: Serve, path: bytes) -> None:
     served = serve(header_bytes=1024)
-    head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST %b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" % path
     chunk = b"2000\r\n" + b"x" * 0x2000 + b"\r\n"
     stranger = await served.open()
     for _ in range(2):
@@ -250,6 +251,16 @@ async def test_a_long_body_in_chunks_and_a_short_trailer_are_taken(serve: Serve)
             await asyncio.sleep(0.02)  # each of them is a read of its own
         assert b" 200 " in await stranger.says(chunk + b"0\r\nx: y\r\n\r\n")
     assert not served.refused
+
+
+async def test_a_request_is_not_answered_twice_if_its_trailer_is_too_long(serve: Serve) -> None:
+    served = serve(header_bytes=1024)
+    stranger = await served.open()
+    head = b"POST /early HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert b" 200 " in await stranger.says(head + b"2\r\nok\r\n0\r\nx: ")
+    with contextlib.suppress(ConnectionResetError):
+        assert await stranger.says(b"y" * 2000) == b""
+    assert served.refused == {"header_bytes": 1}
 
 
 async def test_connections_of_one_address_are_limited_and_come_back(serve: Serve) -> None:
