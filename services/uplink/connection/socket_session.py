@@ -106,7 +106,10 @@ class SocketSession:
             if not (self._leaving or self.state in (LinkState.WAITING, LinkState.REFUSED)):
                 where = urlsplit(context.takaro_url).hostname
                 why = self._why_dropped or one_line(str(error)) or type(error).__name__
-                settings.status.report(f"Takaro at {where} is out of reach ({why}), trying again")
+                if isinstance(error, ConnectionClosed) and error.rcvd_then_sent:
+                    settings.status.report(f"Takaro at {where} has closed the socket ({why}), trying again")
+                else:
+                    settings.status.report(f"Takaro at {where} is out of reach ({why}), trying again")
         except Exception as error:
             context.metrics.service.faults.caught(settings.logger, FaultKind.FRAME, error)
             settings.status.report("the socket to Takaro ended by a fault of the relay, trying again")

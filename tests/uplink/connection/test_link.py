@@ -89,7 +89,7 @@ async def test_an_orderly_close_by_takaro_is_logged_and_so_is_the_new_link(
     await linked.takaro.wait_for(lambda: len(linked.takaro.identifies(linked.identity)) == 2)
     await until(lambda: caplog.text.count("linked to Takaro") == 2)
     _, between, _ = caplog.text.split("linked to Takaro")
-    assert "out of reach (received 1001" in between
+    assert "has closed the socket (received 1001" in between and "out of reach" not in between
 
 
 async def test_the_reason_of_a_refusal_stays_if_takaro_does_not_answer_the_close_frame(
