@@ -80,6 +80,11 @@ async def end_call(store: Store, slug: str) -> bool:
     return bool(done) and await store.send("HGET", CALL_ANSWERS, slug) == b"an answer"
 
 
+async def forget_call(store: Store, slug: str) -> bool:
+    await store.run(Script("end_call"), (CALL_ANSWERS, CALL_TIMES), slug, "a claim", "")
+    return not await store.send("HEXISTS", CALL_ANSWERS, slug)
+
+
 async def delete_token(store: Store, slug: str) -> bool:
     await store.run(Script("delete_token"), (ADMIN_TOKENS,), slug)
     return not await store.send("HEXISTS", ADMIN_TOKENS, slug)
@@ -93,7 +98,17 @@ async def written(store: Store) -> int:
 
 @pytest.mark.parametrize(
     "call",
-    [overtake, append_again, acknowledge, change, change_to_none, put_back, end_call, delete_token],
+    [
+        overtake,
+        append_again,
+        acknowledge,
+        change,
+        change_to_none,
+        put_back,
+        end_call,
+        forget_call,
+        delete_token,
+    ],
     ids=lambda call: call.__name__,
 )
 async def test_a_call_that_finds_its_work_done_writes_something(

@@ -75,7 +75,7 @@ def test_a_reply_that_came_while_this_process_was_frozen_counts(redis_server: Re
 async def test_a_call_that_may_have_been_carried_out_is_not_said_to_be_refused(slug: str) -> None:
     """The first run is carried out and its reply is lost; then the memory is full, and the others are
     refused."""
-    write, key = Script("note"), f"relay:{{{slug}}}:written"
+    write, key = Script("small_write"), f"relay:{{{slug}}}:written"
     vars(write)["text"] = "return redis.call('INCR', KEYS[1])"
     server = RedisServer(binaries()["valkey"], port=str(free_port()))
     try:
