@@ -14,7 +14,7 @@ FILES = {
     path
     for path in re.findall(r"\b(?:(?<!tests/)deploy/[\w./@-]*\w|[\w.-]+\.(?:yml|yaml|toml|md|txt))", TEXT)
 }
-YOURS = {"my-config.yaml", "relay.toml"}
+YOURS = {"my-config.yaml", "relay.toml", "docker-compose.override.yml"}
 COMPOSE = read(env_file(ROOT / "deploy" / "demo" / "compose.env"))
 
 

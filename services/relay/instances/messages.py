@@ -65,9 +65,10 @@ async def _end(commands: CommandStream, command: Command, begun_s: float) -> tup
             # After give_up, too: the mod may have answered just before it.
             for entry, operation_id, outcome in await commands.results(after, READ_RESULTS):
                 after = entry
-                if operation_id == command.operation_id:
-                    # Otherwise an uplink would count it as a result that nobody waited for.
-                    with contextlib.suppress(StoreError):
-                        await commands.delete_unclaimed(entry)
-                    return outcome.end, outcome.error
+                if operation_id != command.operation_id:
+                    continue
+                # Otherwise an uplink would count it as a result that nobody waited for.
+                with contextlib.suppress(StoreError):
+                    await commands.delete_unclaimed(entry)
+                return outcome.end, outcome.error
     return CommandEnd.NO_RESULT, ""
