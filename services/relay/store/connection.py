@@ -30,6 +30,10 @@ from services.relay.store.url import Endpoint, Login, Tls
 
 DIAL_TIMEOUT_S = 1.0
 
+READ_ON_TURNS = 4
+"""Within this many turns of the loop what a server says that lets nobody in is read. To write to a connection
+that it has closed would end it with that unread."""
+
 STOOD_STILL_S = 0.1
 HAND_ON_WITHIN_S = 0.25  # time after a standstill in which a reply that came during it reaches its caller
 
@@ -166,6 +170,8 @@ async def dial(endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = 
                 dialled = loop.create_connection(Connection, endpoint.host, endpoint.port, ssl=context)
             transport, connection = await dialled
             opened.append(connection)
+            for _ in range(READ_ON_TURNS):
+                await asyncio.sleep(0)
             if not endpoint.path:
                 handle = transport.get_extra_info("socket")
                 handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
