@@ -170,12 +170,12 @@ async def dial(endpoint: Endpoint, login: Login, db: int = 0, tls: Tls | None = 
                 dialled = loop.create_connection(Connection, endpoint.host, endpoint.port, ssl=context)
             transport, connection = await dialled
             opened.append(connection)
-            for _ in range(READ_ON_TURNS):
-                await asyncio.sleep(0)
             if not endpoint.path:
                 handle = transport.get_extra_info("socket")
                 handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # the other machine may be gone
+            for _ in range(READ_ON_TURNS):
+                await asyncio.sleep(0)
             commands: list[tuple[Argument, ...]] = []
             if login.password:
                 commands.append(("AUTH", *filter(None, [login.user]), login.password))
