@@ -152,6 +152,6 @@ class Proxy:
 
 def _reset(writer: asyncio.StreamWriter) -> None:
     handle = writer.get_extra_info("socket")
-    if handle.fileno() >= 0:
+    if handle and handle.fileno() >= 0:  # it may have ended itself
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
