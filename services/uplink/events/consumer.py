@@ -1,11 +1,8 @@
 """The events of one instance, read from its stream and acknowledged there once they are delivered."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
-
-import prometheus_client
 
 from services.relay.protocol.errors import LostLease, StoreError
 from services.relay.protocol.records import GameEvent
@@ -144,7 +141,9 @@ class StreamConsumer:
         if taken.delivered == (KEEP_ALIVE.event,):
             return
         self._delivered[""] += len(taken.delivered)
-        _count(taken.delivered, self.metrics.delivered_of)
+        counters = self.metrics.delivered_of
+        for event in taken.delivered:
+            counters.get(event["type"], counters[OTHER_TYPE]).inc()
         self.metrics.event_seconds.observe(taken.took_s)
         try:
             self._ended(taken)
@@ -154,7 +153,9 @@ class StreamConsumer:
     def drop_expired(self, expired: list[StreamEvent]) -> None:
         """Drops events that are too old, and counts them."""
         events = tuple(event.event for event in expired)
-        _count(events, self.metrics.expired_of)
+        counters = self.metrics.expired_of
+        for event in events:
+            counters.get(event["type"], counters[OTHER_TYPE]).inc()
         with self.metrics.service.faults.contain(self.logger, FaultKind.LISTENER):
             self._ended(EndedEvents((), expired=events))
         self.progress.done(expired, sent=False)
@@ -176,8 +177,3 @@ class StreamConsumer:
                 await asyncio.sleep(RETRY_EVERY_S)
             else:
                 progress.acknowledged()
-
-
-def _count(events: Sequence[GameEvent], counters: Mapping[str, prometheus_client.Counter]) -> None:
-    for type, number in Counter([event["type"] for event in events]).items():
-        counters.get(type, counters[OTHER_TYPE]).inc(number)

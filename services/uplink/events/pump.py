@@ -185,7 +185,8 @@ class EventPump:
         if not events and now_s >= plan.keep_alive_s:
             events = [KEEP_ALIVE]
         if events:
-            self._socket.send(*[frames.game_event(event.event) for event in events])
+            for event in events:
+                self._socket.send(frames.game_event(event.event))
             self.receipts.written(events)
         plan = self._plan(now_s)  # fewer events may be written now
         if now_s >= plan.ping_s and not (events and now_s >= plan.events_s):

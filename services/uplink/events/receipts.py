@@ -108,10 +108,12 @@ class Receipts:
             return None
         self.proven_s = self._ponged_twice[0][1]
         refused, self._refused = tuple(self._refused), []
-        events = tuple([event.event for event in taken])
-        entries = {event.entry for event in taken}
-        accepted_s = min([entry.read_s - entry.age.least_s for entry in entries], default=NEVER)
-        return EndedEvents(events, refused, took_s=first_pong_s - accepted_s)
+        events: list[GameEvent] = []
+        accepted_s = NEVER
+        for event, entry, _ in taken:
+            events.append(event)
+            accepted_s = min(accepted_s, entry.read_s - entry.age.least_s)
+        return EndedEvents(tuple(events), refused, took_s=first_pong_s - accepted_s)
 
     def proven(self, now_s: float) -> list[StreamEvent]:
         """The events that may be acknowledged now. They count as acknowledged from then on."""
